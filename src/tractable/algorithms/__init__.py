@@ -1,0 +1,1 @@
+"""Classic problems with faster or leaner algorithms: strings, transport, transforms, coresets."""
