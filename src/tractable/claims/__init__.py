@@ -295,10 +295,9 @@ class Experiment:
         """Whether a criterion or guard needs a clock or a memory meter."""
         return any(rule.metric in CLOCKED for rule in self.rules)
 
-    @property
-    def measures_memory(self) -> bool:
-        """Whether peak memory is judged, which takes a process for each arm."""
-        return any(rule.metric == "peak bytes" for rule in self.rules)
+    def judges(self, metric: str) -> bool:
+        """Whether a criterion or guard is about this metric."""
+        return any(rule.metric == metric for rule in self.rules)
 
     def knows(self, metric: str) -> bool:
         """Whether a metric name means something here."""
