@@ -1,5 +1,21 @@
 """Shapes in annotations are checked in tests, and in tests only."""
 
-from jaxtyping import install_import_hook
+from collections.abc import Iterator
 
-_hook = install_import_hook("tractable", "beartype.beartype")
+import jaxtyping
+import pytest
+from hypothesis import settings
+
+_hook = jaxtyping.install_import_hook("tractable", "shapes.check")
+
+
+settings.register_profile("tractable", deadline=None)  # no test asserts a wall-clock time
+settings.load_profile("tractable")
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Call as users do, without the shape checks, so that refusals are the library's own."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

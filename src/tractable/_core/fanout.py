@@ -1,10 +1,12 @@
 """Spread calls over an executor and bring their counts home."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tractable._core.counting import count, listening, note
+
+if TYPE_CHECKING:  # loading it would cost every command its logging
+    from concurrent.futures import Executor
 
 __all__ = ["fan_out"]
 
@@ -28,7 +30,7 @@ class _Counted(Generic[Item, Result]):
 
 
 def fan_out(
-    executor: Executor | None, function: Callable[[Item], Result], items: Iterable[Item]
+    executor: "Executor | None", function: Callable[[Item], Result], items: Iterable[Item]
 ) -> list[Result]:
     """Call `function` on every item and return the results in the items' order.
 

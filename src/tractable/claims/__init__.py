@@ -10,7 +10,7 @@ knock-out arm put for `of`) are that one rule with another arm.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from tractable._core.counting import UNITS
 from tractable._core.errors import RangeError
@@ -37,8 +37,7 @@ CLOCKED = ("seconds", "peak bytes")
 """Metrics that only a clock or a memory meter can give."""
 
 
-@dataclass(frozen=True)
-class Paper:
+class Paper(NamedTuple):
     """The paper behind a claim.
 
     Args:
@@ -159,14 +158,12 @@ class Criterion:
         return f"{self.kind} of {what} {side} {self.bound:g}{where}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Growth(Criterion):
     """An exponent: the slope of log(of / over) against log(size), or size on a linear axis."""
 
     kind: ClassVar[str] = "growth"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Level(Criterion):
     """A value, or a ratio to another arm, at every size that counts."""
 
@@ -187,8 +184,7 @@ class Association(Criterion):
     kind: ClassVar[str] = "association"
 
 
-@dataclass(frozen=True)
-class Arm:
+class Arm(NamedTuple):
     """One contender of an experiment."""
 
     name: str

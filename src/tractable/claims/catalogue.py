@@ -4,12 +4,11 @@ Nothing is registered anywhere. A paper is here when `claims/<family>/<module>.p
 data file adds titles and links of those that are not here yet.
 """
 
-import difflib
 import importlib
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from tractable._core.errors import TractableError
 from tractable.claims import Claim
@@ -23,8 +22,7 @@ class UnknownPaperError(TractableError, LookupError):
     """No paper has this slug; the message names the nearest one."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One paper of the catalogue.
 
     Args:
@@ -102,6 +100,8 @@ def find_entry(slug: str) -> Entry:
     for entry in entries():
         if entry.slug == wanted:
             return entry
+    import difflib
+
     near = difflib.get_close_matches(wanted, [entry.slug for entry in entries()], n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "`tractable list` shows all"
     raise UnknownPaperError(f"no paper is called {slug!r}; {hint}")

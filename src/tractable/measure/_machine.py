@@ -1,11 +1,10 @@
 """What this machine is, without its name or its owner's."""
 
-import hashlib
 import json
 import os
 import platform
-import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 __all__ = ["describe_machine", "load_average", "machine_id"]
@@ -25,7 +24,7 @@ def describe_machine() -> dict[str, str | int]:
 def machine_id(description: dict[str, str | int]) -> str:
     """Return a short id that is the same for machines of the same description."""
     text = json.dumps(description, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def load_average() -> float | None:
@@ -43,6 +42,8 @@ def _cpu() -> str:
             if line.lower().startswith("model name"):
                 return line.split(":", 1)[1].strip()
     if sys.platform == "darwin":
+        import subprocess
+
         asked = subprocess.run(
             ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"],
             capture_output=True,

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,8 @@ def numpy_peak(call: Callable[[], object]) -> int:
     Tracing slows Python down, so nothing is timed at the same time. Memory taken by C, Numba
     or torch is not seen: see `process_peak`.
     """
+    import tracemalloc
+
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()

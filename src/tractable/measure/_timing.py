@@ -6,8 +6,7 @@ round of samples visits each arm once, in an order drawn anew, so that drift hit
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +23,7 @@ CLOCK_STEPS = 1000
 """Clock steps that a sample lasts at least."""
 
 
-@dataclass(frozen=True)
-class Pace:
+class Pace(NamedTuple):
     """How long the parts of a block may take, in seconds.
 
     Args:

@@ -13,12 +13,15 @@ import numpy as np
 from tractable import measure
 from tractable._core.counting import UNITS, count
 from tractable.claims import Arm, Experiment, Size
-from tractable.run._jobs import Job, Reading, Status
+from tractable.run._jobs import Job, Reading
+from tractable.store import Status
 
-__all__ = ["AGAIN", "read_block"]
+__all__ = ["AGAIN", "CONTENDER", "read_block"]
 
 AGAIN = " (again)"
 """Marks the second copy of the baseline, the placebo of a clocked block."""
+CONTENDER = "contender"
+"""The name of the arm that a user races."""
 TRACED_BELOW = 10_000_000
 """Peaks under this many bytes are read by tracing, which is exact where the kernel is not."""
 
@@ -150,7 +153,7 @@ def _peak(name: str, call: Callable[[], object], device: str) -> Reading:
 def _reading(arm: str, metric: str, value: float) -> Reading:
     if not math.isfinite(value):
         return Reading(arm, metric, None, (), "crashed", f"{metric} came out as {value}")
-    return Reading(arm, metric, value)
+    return Reading(arm, metric, float(value))
 
 
 def _failure(arm: str, error: Exception, metric: str = "seconds") -> Reading:

@@ -13,7 +13,7 @@ from typing import IO
 
 from tractable import measure
 from tractable.claims import Claim, Experiment
-from tractable.run._block import read_block
+from tractable.run._block import CONTENDER, read_block
 from tractable.run._jobs import Job
 
 __all__ = ["main"]
@@ -51,7 +51,7 @@ def load_experiment(job: Job) -> Experiment:
         def contend(*inputs: object) -> object:
             return contender(*inputs)
 
-        contend.__name__ = "contender"
+        contend.__name__ = CONTENDER
         experiment.peer()(contend)
     return experiment
 

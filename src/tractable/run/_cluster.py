@@ -1,6 +1,6 @@
 """A Dask cluster as an executor, after it has shown the same code and versions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -42,18 +42,21 @@ def cluster_executor(
             "a cluster needs Dask distributed: pip install 'tractable[cluster]'"
         ) from None
     with Client(address) as client:  # type: ignore[no-untyped-call]
-        theirs = client.run(versions, list(claim_modules))
-        ours = versions(list(claim_modules))
-        for worker, found in theirs.items():
-            if found != ours:
-                changed = sorted(name for name in ours if found.get(name) != ours[name])
-                raise ClusterError(
-                    f"worker {worker} has another version of {', '.join(changed)}; install the "
-                    "same release and packages there"
-                )
-        if not theirs:
-            raise ClusterError(f"the cluster at {address} has no workers; start one")
+        compare(versions(list(claim_modules)), client.run(versions, list(claim_modules)))
         yield client.get_executor(pure=False, retries=0)
+
+
+def compare(ours: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse workers that would measure other code, and a cluster without workers."""
+    if not theirs:
+        raise ClusterError("the cluster has no workers; start one")
+    for worker, found in theirs.items():
+        changed = sorted(name for name in ours if found.get(name) != ours[name])
+        if changed:
+            raise ClusterError(
+                f"worker {worker} has another version of {', '.join(changed)}; install the same "
+                "release and packages there"
+            )
 
 
 def check_address(address: str, insecure: bool) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 from tractable.claims import Claim, Form, Size
 from tractable.claims.catalogue import Entry, claim_of
 from tractable.run._keys import resume_key
-from tractable.store._rows import Status
+from tractable.store import Status
 
-__all__ = ["Block", "Job", "Reading", "Status", "Subject"]
+__all__ = ["Block", "Job", "Reading", "Subject"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tractable import stats
 from tractable.claims import CLOCKED, Arm, Association, Criterion, Experiment, Form, Growth
-from tractable.run._block import AGAIN
+from tractable.run._block import AGAIN, CONTENDER
 from tractable.run._jobs import Subject
 from tractable.run._keys import criteria_hash
 from tractable.run._sentences import finding_text, verdict_sentence
@@ -64,6 +64,7 @@ class ExperimentJudgement:
     crossover_point: float | None
     curves: dict[str, Any]
     why: str
+    contender: tuple[Finding, ...] = ()
 
     @property
     def decided(self) -> bool:
@@ -99,7 +100,6 @@ class Judgement:
     @staticmethod
     def _detail(found: ExperimentJudgement) -> dict[str, Any]:
         made = asdict(found)
-        made["criteria"] = [asdict(finding) for finding in found.criteria]
         return made
 
 
@@ -156,6 +156,11 @@ def _judge_experiment(experiment: Experiment, table: Table, why: str) -> Experim
         _finite(crossing.point) if crossing else None,
         _curves(experiment, table),
         why if word == "not run" else "",
+        tuple(
+            _judge_rule(table, _put(rule, method, CONTENDER), guard=rule in experiment.guards)
+            for rule in experiment.rules
+            if method is not None and CONTENDER in table.arms and rule.of == method.name
+        ),
     )
 
 
@@ -268,6 +273,9 @@ def _crossover(experiment: Experiment, table: Table) -> stats.Crossover | None:
 def _curves(experiment: Experiment, table: Table) -> dict[str, Any]:
     """Return the headline metric of every arm: what the page, `show` and `plot` draw."""
     rule = _headline(experiment)
+    roles = {arm.name: str(arm.role) for arm in experiment.arms.values()}
+    if CONTENDER in table.arms:
+        roles[CONTENDER] = "peer"
     arms = {
         arm.name: {
             "role": arm.role,

@@ -31,6 +31,7 @@ class Table:
         """Index the rows."""
         self.experiment = experiment
         self.sizes = list(sizes)
+        self.arms = {row.arm for row in rows}
         self.rounds = sorted({row.round for row in rows})
         self._rows = {(row.arm, row.metric, row.size, row.round): row for row in rows}
         self._failed: dict[str, list[Measurement]] = {}

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from tractable import __version__, measure
 from tractable.claims import Experiment, Form, Size
+from tractable.claims.catalogue import Entry
 from tractable.run._block import AGAIN
 from tractable.run._cluster import cluster_executor
 from tractable.run._jobs import Block, Job, Subject
@@ -25,7 +26,7 @@ from tractable.run._keys import combined_key
 from tractable.run._watch import run_job
 from tractable.store import Machine, Measurement, Run, Store
 
-__all__ = ["Options", "Progress", "missing", "rounds_of", "verify"]
+__all__ = ["Options", "Progress", "judge_stored", "missing", "rounds_of", "verify"]
 
 
 @dataclass(frozen=True)
@@ -328,6 +329,27 @@ class _Session:
         )
         sizes = tuple(s for s in task.job.sizes if (task.experiment.name, s) not in hung)
         return replace(task.job, sizes=sizes)
+
+
+def judge_stored(store: Store, entry: Entry) -> list[Judgement]:
+    """Judge every machine's stored rows of a paper anew, and store the verdicts.
+
+    Used after a merge, whose own verdicts are not believed. Rows from sources that have changed
+    since are judged too, by today's criteria.
+    """
+    subject = Subject.of(entry)
+    forms = {run.id: run.form for run in store.runs()}
+    groups: dict[tuple[str, str, str], list[Measurement]] = {}
+    for row in store.measurements(entry.slug):
+        groups.setdefault((row.machine, row.device, row.key), []).append(row)
+    made = []
+    for (machine, device, key), rows in groups.items():
+        found = {forms.get(row.run, "short") for row in rows}
+        form: Form = "full" if "full" in found else "short" if "short" in found else "smoke"
+        judged = judge(replace(subject, key=key), rows, form)
+        store.add_verdict(judged.verdict(machine, form, device, _utc()))
+        made.append(judged)
+    return made
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from typing import Any
 
 from tractable import measure
 from tractable.claims import Size
-from tractable.run._jobs import Block, Job, Reading, Status
+from tractable.run._jobs import Block, Job, Reading
+from tractable.store import Status
 
 __all__ = ["run_job"]
 
@@ -122,9 +123,12 @@ def _blocks(job: Job, limit: float, deadline: float | None) -> Iterator[Block]:
     )
     lines: queue.Queue[str | None] = queue.Queue()
     errors: list[str] = []
-    threading.Thread(target=_forward, args=(child.stdout, lines.put), daemon=True).start()
-    listener = threading.Thread(target=_keep_tail, args=(child.stderr, errors), daemon=True)
-    listener.start()
+    listeners = [
+        threading.Thread(target=_forward, args=(child.stdout, lines.put), daemon=True),
+        threading.Thread(target=_keep_tail, args=(child.stderr, errors), daemon=True),
+    ]
+    for listener in listeners:
+        listener.start()
     size, part = job.sizes[0], "inputs"
     block_ends = measure.monotonic() + START_GRACE + limit
     try:
@@ -141,7 +145,7 @@ def _blocks(job: Job, limit: float, deadline: float | None) -> Iterator[Block]:
                     raise _OutOfTime
                 raise _Death(size, part, "hung", f"took longer than {limit:g} s")
             if event is None:
-                listener.join(5)
+                listeners[1].join(5)
                 raise _Death(size, part, *_reason(child.wait(), errors))
             if event["event"] == "end":
                 return
@@ -157,6 +161,8 @@ def _blocks(job: Job, limit: float, deadline: float | None) -> Iterator[Block]:
             )
     finally:
         _end(child)
+        for listener in listeners:
+            listener.join(5)
 
 
 def _next_event(lines: "queue.Queue[str | None]", until: float) -> Any:
@@ -181,15 +187,17 @@ def _reason(code: int, errors: list[str]) -> tuple[Status, str]:
 
 
 def _forward(stream: Any, put: Callable[[str | None], None]) -> None:
-    for line in stream:
-        put(line)
+    with stream:
+        for line in stream:
+            put(line)
     put(None)
 
 
 def _keep_tail(stream: Any, tail: list[str]) -> None:
-    for line in stream:
-        tail.append(line)
-        del tail[:-50]
+    with stream:
+        for line in stream:
+            tail.append(line)
+            del tail[:-50]
 
 
 def _end(child: "subprocess.Popen[str]") -> None:

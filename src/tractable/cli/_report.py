@@ -1,0 +1,92 @@
+"""A paper in the terminal: promise, curves, controls and the verdict in a sentence."""
+
+import textwrap
+from typing import Any
+
+from tractable.claims import Claim
+from tractable.claims.catalogue import Entry
+from tractable.cli._chart import draw_chart
+from tractable.store import Verdict
+
+__all__ = ["COLOURS", "paper_lines"]
+
+COLOURS = {"agrees": "green", "disagrees": "red", "undecided": "yellow", "not run": "bright_black"}
+SIGNS = {"agrees": "✓", "disagrees": "✗", "undecided": "?", "not run": "–"}
+WIDTH = 92
+
+
+def paper_lines(
+    entry: Entry, claim: Claim, verdict: Verdict | None, theirs: Verdict | None
+) -> list[str]:
+    """Return everything that is known about a paper, as lines of text."""
+    paper = claim.paper
+    lines = [f"{entry.slug}  ·  {entry.title}", f"  {paper.authors}, {paper.year}  ·  {paper.link}"]
+    lines += wrap(f"claims: {claim.says}")
+    lines += wrap(f"checked: {claim.scope}")
+    if claim.stakes:
+        lines += wrap(f"research code, not for {claim.stakes}")
+    lines.append("")
+    if verdict is None:
+        lines.append(f"  not measured here yet: tractable verify {entry.slug}")
+    else:
+        for found in verdict.detail["experiments"]:
+            lines += experiment_lines(found)
+        lines += wrap(f"{SIGNS[verdict.word]} {verdict.sentence}", indent="  ")
+    if theirs is not None:
+        lines += wrap(f"published run ({theirs.form}, {theirs.at[:10]}): {theirs.word}")
+    return lines
+
+
+def experiment_lines(found: dict[str, Any]) -> list[str]:
+    """Return one experiment: its curve, its findings, its controls."""
+    lines = [f"  {found['name']}"]
+    if found["word"] == "not run":
+        return [*lines, f"    not run: {found['why']}", ""]
+    lines += ["  " + line for line in _curve_lines(found["curves"])]
+    for finding in found["criteria"]:
+        role = "guard: " if finding["guard"] else ""
+        lines += wrap(f"{SIGNS[finding['word']]} {role}{finding['text']}", indent="    ")
+    if found["crossover"]:
+        lines.append(f"    crossover with the baseline: {found['crossover']}")
+    controls = [
+        f"{name}: {found[key]}{'' if found[key] != 'agrees' else ' (it must not)'}"
+        for name, key in (("placebo", "placebo"), ("knock-out", "knockout"))
+        if found[key] is not None
+    ]
+    if controls:
+        lines.append(f"    controls  {'   '.join(controls)}")
+    for finding in found.get("contender", ()):
+        lines += wrap(f"{SIGNS[finding['word']]} contender: {finding['text']}", indent="    ")
+    return [*lines, ""]
+
+
+def _curve_lines(curves: dict[str, Any]) -> list[str]:
+    arms = curves["arms"]
+    points = {name: arm["points"] for name, arm in arms.items()}
+    numeric = all(not isinstance(size, str) for line in points.values() for size, *_ in line)
+    if numeric:
+        return draw_chart(
+            {name.replace("_", " "): [(p[0], p[1]) for p in line] for name, line in points.items()},
+            x_label=curves["axis"],
+            y_label=curves["metric"],
+            log=curves["scale"] == "log",
+        )
+    return _bar_lines(points, curves)
+
+
+def _bar_lines(points: dict[str, list[list[Any]]], curves: dict[str, Any]) -> list[str]:
+    """Return a small table where the sweep is over names."""
+    names = list(dict.fromkeys(size for line in points.values() for size, *_ in line))
+    lines = [f"  {curves['metric']} by {curves['axis']}: {', '.join(map(str, names))}"]
+    for arm, line in points.items():
+        by_name = {size: median for size, median, *_ in line}
+        cells = "  ".join(f"{by_name[n]:>9.3g}" if n in by_name else f"{'–':>9}" for n in names)
+        lines.append(f"  {arm.replace('_', ' '):<22}{cells}")
+    return lines
+
+
+def wrap(text: str, indent: str = "  ") -> list[str]:
+    """Fold a text to the terminal's width, later lines indented a little more."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False
+    )
