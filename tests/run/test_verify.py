@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 from run.conftest import only
 
-from tractable.run import Options, Subject, verify
+from tractable.run import Options, Progress, Subject, verify
 from tractable.store import Store
 
 
@@ -88,15 +88,28 @@ def test_what_cannot_run_here_says_why(toys):
     assert "needs no_such_package" in found.sentence
 
 
-def test_a_budget_stops_hard_and_counted_experiments_come_first(toys):
+def test_a_budget_stops_hard(toys):
     started = time.monotonic()
     with Store.open() as store:
-        verify([toys("clocked", "counted", "seeded")], store, Options(budget=4, form="full"))
-        rows = store.measurements("toy")
-    assert time.monotonic() - started < 8
-    ran = Counter((row.experiment, row.round) for row in rows)
-    assert {("counted", 4), ("seeded", 5)} <= set(ran), "counted rounds are all done"
-    assert ("clocked", 4) not in ran, "clocked rounds are what is cut"
+        found = verify([toys("deadly")], store, Options(budget=1.5, form="full"))["toy"]
+    assert time.monotonic() - started < 6
+    assert found.word in ("undecided", "not run")
+
+
+def test_a_budget_is_spent_on_counts_first_and_round_by_round(toys):
+    class Order(Progress):
+        def __init__(self):
+            self.seen = []
+
+        def running(self, slug, experiment, round):
+            self.seen.append((experiment, round))
+
+    order = Order()
+    with Store.open() as store:
+        verify([toys("clocked", "counted", "seeded")], store, Options(budget=100), order)
+    names = [name for name, _ in order.seen]
+    assert names.index("clocked") == 7, "three rounds of one and four of the other come first"
+    assert order.seen[:2] in ([("counted", 0), ("seeded", 0)], [("seeded", 0), ("counted", 0)])
 
 
 def test_workers_give_the_rows_of_one_process(toys):

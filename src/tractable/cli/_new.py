@@ -1,6 +1,8 @@
 """The three stub files of a new paper: they pass the checks and fail the contract tests."""
 
+import json
 import re
+import textwrap
 from pathlib import Path
 
 from tractable._core.errors import RangeError
@@ -8,9 +10,9 @@ from tractable.claims.catalogue import entries
 
 __all__ = ["write_stubs"]
 
-METHOD = '''"""{title}.
+METHOD = '''"""{title_lines}.
 
-Paper: WRITE: authors, "{title}", year. <{link}>
+Paper: WRITE: authors, year; {title_again}. <{link}>
 Symbols: WRITE: each letter of the paper that the code uses, and what it is.
 Departures: WRITE: where the code differs from the paper and why, or "none".
 """
@@ -30,13 +32,13 @@ def reference(size: int) -> int:
     return size
 '''
 
-CLAIM = '''"""The claim of {title}."""
+CLAIM = '''"""The claim of {family}/{module}."""
 
 from tractable.claims import Claim, Experiment, Level, Paper, Sweep
 
 claim = Claim(
     Paper(
-        "{title}",
+        {title_literal},
         authors="WRITE",
         year={year},
         link="{link}",
@@ -108,10 +110,14 @@ def write_stubs(path: str, root: Path) -> list[Path]:
         raise RangeError(f"{root.resolve()} has no src/tractable; run this in a checkout's root")
     family, module = path.split("/")
     known = {entry.path: entry for entry in entries()}
+    title = known[path].title if path in known else "WRITE: the paper's title"
+    pieces = textwrap.wrap(title, 80, drop_whitespace=False)
     words = {
         "family": family,
         "module": module,
-        "title": known[path].title if path in known else "WRITE: the paper's title",
+        "title_lines": "\n".join(textwrap.wrap(title, 90)),
+        "title_again": "\n".join(textwrap.wrap(f'"{title}"', 60)),
+        "title_literal": "\n        ".join(json.dumps(piece) for piece in pieces),
         "link": known[path].link if path in known else "https://arxiv.org/abs/WRITE",
         "year": "20" + known[path].link.split("/")[-1][:2] if path in known else "2000",
     }

@@ -277,11 +277,8 @@ def _curves(experiment: Experiment, table: Table) -> dict[str, Any]:
     if CONTENDER in table.arms:
         roles[CONTENDER] = "peer"
     arms = {
-        arm.name: {
-            "role": arm.role,
-            "points": [list(p) for p in table.curve(arm.name, rule.metric)],
-        }
-        for arm in experiment.arms.values()
+        name: {"role": role, "points": [list(p) for p in table.curve(name, rule.metric)]}
+        for name, role in roles.items()
     }
     return {
         "axis": experiment.sweep.axis,
