@@ -133,6 +133,7 @@ def test_letters_of_every_kind():
     assert hamming_distances(np.array([-1, 5]), np.array([2**64 - 1], np.uint64)).tolist() == [1, 1]
     big = np.array([2**60, 2**60 + 1], np.uint64)
     assert hamming_distances(big, np.array([2**60 + 1])).tolist() == [1, 0]
+    assert hamming_distances(b"ab", [300]).tolist() == [1, 1]
     assert hamming_distances(np.array([300, 44], np.int16), np.array([44], np.uint8)).tolist() == [
         1,
         0,

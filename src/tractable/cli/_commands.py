@@ -1,6 +1,7 @@
 """The commands, thin: each parses, calls one function and prints."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,8 +115,8 @@ def _measuring_options(command: Any) -> Any:
             click.option("--full", "form", flag_value="full", help="Minutes a paper."),
             click.option("--budget", help="Stop hard after this time, such as 90s or 5m."),
             click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu"),
-            click.option("--workers", type=click.IntRange(1, 256), default=1,
-                         help="Processes for counted and seeded experiments."),
+            click.option("--workers", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
+                         help="Processes for counted and seeded experiments; all cores if left."),
             click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler instead."),
             click.option("--insecure", is_flag=True,
                          help="Allow a cluster address that is neither tls nor on this machine."),

@@ -61,27 +61,33 @@ def experiment_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _curve_lines(curves: dict[str, Any]) -> list[str]:
-    arms = curves["arms"]
-    points = {name: arm["points"] for name, arm in arms.items()}
-    numeric = all(not isinstance(size, str) for line in points.values() for size, *_ in line)
-    if numeric:
-        return draw_chart(
-            {name.replace("_", " "): [(p[0], p[1]) for p in line] for name, line in points.items()},
-            x_label=curves["axis"],
-            y_label=curves["metric"],
-            log=curves["scale"] == "log",
-        )
-    return _bar_lines(points, curves)
+    series = {label(arm): arm["points"] for arm in curves["arms"]}
+    names = [point[0] for line in series.values() for point in line]
+    if any(isinstance(name, str) for name in names):
+        return _table_lines(series, list(dict.fromkeys(names)), curves)
+    return draw_chart(
+        {name: [(point[0], point[1]) for point in line] for name, line in series.items()},
+        x_label=curves["axis"],
+        y_label=curves["metric"],
+        log=curves["scale"] == "log",
+    )
 
 
-def _bar_lines(points: dict[str, list[list[Any]]], curves: dict[str, Any]) -> list[str]:
+def label(arm: dict[str, Any]) -> str:
+    """Name an arm, and say which ones are the method and the knock-out."""
+    roles = {"method": " (method)", "knockout": " (knock-out)"}
+    return str(arm["name"]).replace("_", " ") + roles.get(arm["role"], "")
+
+
+def _table_lines(
+    series: dict[str, list[list[Any]]], names: list[Any], curves: dict[str, Any]
+) -> list[str]:
     """Return a small table where the sweep is over names."""
-    names = list(dict.fromkeys(size for line in points.values() for size, *_ in line))
     lines = [f"  {curves['metric']} by {curves['axis']}: {', '.join(map(str, names))}"]
-    for arm, line in points.items():
-        by_name = {size: median for size, median, *_ in line}
+    for arm, line in series.items():
+        by_name = {point[0]: point[1] for point in line}
         cells = "  ".join(f"{by_name[n]:>9.3g}" if n in by_name else f"{'–':>9}" for n in names)
-        lines.append(f"  {arm.replace('_', ' '):<22}{cells}")
+        lines.append(f"  {arm:<28}{cells}")
     return lines
 
 

@@ -30,14 +30,11 @@ def curve_svg(found: dict[str, Any], title: str) -> str:
     arms = curves["arms"]
     names = _names(arms)
     place = {name: index for index, name in enumerate(names)}
-    lines = {
-        name: [
-            (place[p[0]] if names else float(p[0]), *(float(v) for v in p[1:]))
-            for p in arm["points"]
-        ]
-        for name, arm in arms.items()
-    }
-    points = [point for line in lines.values() for point in line]
+    lines = [
+        [(place[p[0]] if names else float(p[0]), *(float(v) for v in p[1:])) for p in arm["points"]]
+        for arm in arms
+    ]
+    points = [point for line in lines for point in line]
     if not points:
         return _document(title, ['<text x="76" y="200">nothing measured</text>'])
     log_x = not names and curves["scale"] == "log" and all(p[0] > 0 for p in points)
@@ -51,18 +48,18 @@ def curve_svg(found: dict[str, Any], title: str) -> str:
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="cross"/>'
         )
     peers = iter(PEERS * len(arms))
-    for row, (name, line) in enumerate(lines.items()):
-        role = arms[name]["role"]
+    for row, (arm, line) in enumerate(zip(arms, lines, strict=True)):
+        role = arm["role"]
         colour = COLOURS.get(role) or next(peers)
-        label = escape(name.replace("_", " "))
+        label = escape(arm["name"].replace("_", " "))
         pen = f'stroke="{colour}" stroke-dasharray="{DASHES.get(role, "1 3")}"'
         parts += [*_legend(label, pen, row), *_arm(label, line, (x, y), pen, colour)]
     return _document(title, parts)
 
 
-def _names(arms: dict[str, Any]) -> list[str]:
+def _names(arms: Sequence[dict[str, Any]]) -> list[str]:
     """Return the instance names, none where the sweep is over numbers."""
-    sizes = list(dict.fromkeys(p[0] for arm in arms.values() for p in arm["points"]))
+    sizes = list(dict.fromkeys(p[0] for arm in arms for p in arm["points"]))
     return sizes if any(isinstance(size, str) for size in sizes) else []
 
 
@@ -113,14 +110,15 @@ def _axes(
     ]
     for value, label in across:
         parts.append(
-            f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{floor}" y2="{floor + 5}"/>'
-            f'<text x="{x(value):.1f}" y="{floor + 18}" text-anchor="middle">'
+            f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{floor}" y2="{floor + 5}" '
+            f'class="tick"/><text x="{x(value):.1f}" y="{floor + 18}" text-anchor="middle">'
             f"{escape(str(label))}</text>"
         )
     for value in _ticks([v for p in points for v in p[1:]], logs[1]):
         parts.append(
-            f'<line x1="{LEFT - 5}" x2="{LEFT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-            f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{_number(value)}</text>'
+            f'<line x1="{LEFT - 5}" x2="{LEFT}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
+            f'class="tick"/><text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">'
+            f"{_number(value)}</text>"
         )
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(
@@ -168,7 +166,7 @@ def _number(value: float) -> str:
 def _document(title: str, parts: Sequence[str]) -> str:
     style = (
         "text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:15px;font-weight:600}"
-        "line{stroke:#888}polyline{fill:none;stroke-width:2}.frame{fill:none;stroke:#bbb}"
+        ".tick{stroke:#888}polyline{fill:none;stroke-width:2}.frame{fill:none;stroke:#bbb}"
         ".cross{stroke:#111;stroke-dasharray:1 4}"
         "@media(prefers-color-scheme:dark){text{fill:#ddd}.cross{stroke:#eee}}"
     )

@@ -25,6 +25,7 @@ from tractable.store import Measurement, Verdict
 __all__ = ["ExperimentJudgement", "Finding", "Judgement", "judge"]
 
 Array = NDArray[np.float64]
+ORDER = {"method": 0, "baseline": 1, "peer": 2, "knockout": 3}
 Kind = Literal["clocked", "seeded", "counted"]
 
 
@@ -199,7 +200,8 @@ def _judge_rule(
         ruling = stats.Ruling("not run", None)
         failed = table.failures(rule.of) or (table.failures(rule.over) if rule.over else [])
         reason = f"{failed[0].status}: {failed[0].detail}" if failed else "no rounds yet"
-    text = finding_text(rule, ruling.word, ruling.interval, reason)
+    sweep = table.experiment.sweep
+    text = finding_text(rule, sweep.axis, sweep.scale, ruling, reason)
     interval = ruling.interval or stats.Interval(np.nan, np.nan, np.nan)
     return Finding(
         str(rule),
@@ -276,13 +278,13 @@ def _curves(experiment: Experiment, table: Table) -> dict[str, Any]:
     roles = {arm.name: str(arm.role) for arm in experiment.arms.values()}
     if CONTENDER in table.arms:
         roles[CONTENDER] = "peer"
-    arms = {
-        name: {"role": role, "points": [list(p) for p in table.curve(name, rule.metric)]}
-        for name, role in roles.items()
-    }
+    arms = [
+        {"name": name, "role": role, "points": [list(p) for p in table.curve(name, rule.metric)]}
+        for name, role in sorted(roles.items(), key=lambda each: ORDER[each[1]])
+    ]
     return {
         "axis": experiment.sweep.axis,
         "scale": experiment.sweep.scale,
         "metric": rule.metric,
-        "arms": {name: arm for name, arm in arms.items() if arm["points"]},
+        "arms": [arm for arm in arms if arm["points"]],
     }

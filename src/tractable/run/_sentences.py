@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tractable.claims import Association, Claim, Criterion, Growth
-from tractable.stats import Interval
+from tractable.stats import Ruling
 
 if TYPE_CHECKING:
     from tractable.run._judging import ExperimentJudgement
@@ -19,68 +19,77 @@ OPENINGS = {
     "not run": "Not run",
 }
 
+SHOWN = 3
+"""Findings that a verdict's sentence names; the rest are counted."""
+
 
 def verdict_sentence(
     claim: Claim, word: str, experiments: Mapping[str, "ExperimentJudgement"]
 ) -> str:
     """Say a paper's verdict: the promise, and the findings that decided about it."""
-    opening = f"{OPENINGS[word]} ({claim.paper.tier}): {_promise(claim)}"
+    promise = claim.says.rstrip(".")
     if word == "not run":
         reasons = sorted({each.why for each in experiments.values() if each.why})
-        return f"{OPENINGS[word]} ({'; '.join(reasons) or 'no experiment'}): {_promise(claim)}."
-    wanted = "agrees" if word == "agrees" else word
+        return f"{OPENINGS[word]} ({'; '.join(reasons) or 'no experiment'}): {promise}."
     parts = []
     for name, experiment in experiments.items():
-        if experiment.word == "not run" and word != "agrees":
-            if word == "undecided":
-                parts.append(f"{name}: not run ({experiment.why})")
+        if experiment.word == "not run":
+            parts += [f"{name} was not run ({experiment.why})"] if word == "undecided" else []
             continue
-        findings = [f for f in experiment.criteria if f.word == wanted]
+        findings = [finding for finding in experiment.criteria if finding.word == word]
         earning = [finding for finding in findings if not finding.guard] or findings
-        if earning:
-            parts.append(f"{name}: {earning[0].text}")
-    suspects = [name for name, each in experiments.items() if _suspect(each)]
+        parts += [f"{name}: {finding.text}" for finding in earning[:1]]
+    more = len(parts) - SHOWN
+    if more > 0:
+        parts = [*parts[:SHOWN], f"and {more} more experiment{'s' if more > 1 else ''} alike"]
+    suspects = [
+        name for name, each in experiments.items() if "agrees" in (each.placebo, each.knockout)
+    ]
     if suspects:
         parts.append(f"but a control agrees as well in {', '.join(suspects)}, so trust it not")
-    return f"{opening}. " + "; ".join(parts) + "."
+    return f"{OPENINGS[word]} ({claim.paper.tier}): {promise}. " + "; ".join(parts) + "."
 
 
-def finding_text(
-    rule: Criterion,
-    word: str,
-    interval: Interval | None,
-    reason: str,
-) -> str:
-    """Say one finding: what was measured, its interval, and what the claim needs."""
-    what = f"{rule.metric} of {_arm(rule.of)}" + (f" over {_arm(rule.over)}" if rule.over else "")
-    if isinstance(rule, Growth):
-        measured = f"the exponent of {what}"
-    elif isinstance(rule, Association):
-        measured = f"the rank correlation of {what} with {rule.against or 'the axis'}"
-    else:
-        measured = what
-    side = "at most" if rule.at_least is None else "at least"
-    needs = f"needed {side} {_short(rule.bound)}"
+def finding_text(rule: Criterion, axis: str, scale: str, ruling: Ruling, shown_reason: str) -> str:
+    """Say one finding: what was measured, its interval, and what the claim needs.
+
+    Args:
+        rule: the criterion.
+        axis: what is swept.
+        scale: "log" or "linear".
+        ruling: what came out.
+        shown_reason: why it is undecided or not run; may be empty.
+    """
+    arm, side = _plain(rule.of), "at most" if rule.at_least is None else "at least"
+    interval = ruling.interval
+    where = "" if rule.within is None else f" on {' to '.join(_size(s) for s in rule.within)}"
     if interval is None or math.isnan(interval.point):
-        return f"{measured} has no number ({reason or 'not measured'}), {needs}"
+        return f"{rule} has no number ({shown_reason or 'not measured'})"
+    point, bound = _short(interval.point), _short(rule.bound)
     around = ""
     if interval.low != interval.high:
         around = f" [{_short(interval.low)}, {_short(interval.high)}]"
-    where = "" if rule.within is None else f" on {' to '.join(_size(s) for s in rule.within)}"
-    because = f", {reason}" if reason and word in ("undecided", "not run") else ""
-    return f"{measured} is {_short(interval.point)}{around}{where}, {needs}{because}"
+    what = f"{rule.metric} of {arm}"
+    if isinstance(rule, Growth):
+        what += f" over {_plain(rule.over)}" if rule.over else ""
+        base = f"{axis}^" if scale == "log" else f"exp of {axis} times "
+        text = f"{what} goes like {base}{point}{around}{where}, needed {side} ^{bound}"
+        text = text if scale == "log" else text.replace("^", "")
+    elif isinstance(rule, Association):
+        text = (
+            f"{what} ranks with {rule.against or axis} at correlation {point}{around}, "
+            f"needed {side} {bound}"
+        )
+    elif rule.over:
+        text = f"{what} is {point} times that of {_plain(rule.over)}{around}{where}, "
+        text += f"needed {side} {bound}"
+    else:
+        text = f"{what} is {point}{around}{where}, needed {side} {bound}"
+    return text + (f", {shown_reason}" if shown_reason and ruling.word == "undecided" else "")
 
 
-def _suspect(experiment: "ExperimentJudgement") -> bool:
-    return "agrees" in (experiment.placebo, experiment.knockout)
-
-
-def _promise(claim: Claim) -> str:
-    return claim.says.rstrip(".")
-
-
-def _arm(name: str) -> str:
-    return name.replace("_", " ")
+def _plain(name: str | None) -> str:
+    return (name or "").replace("_", " ")
 
 
 def _size(size: object) -> str:
