@@ -1,0 +1,1 @@
+"""Claims of the papers about learners that decide one step at a time."""
