@@ -40,9 +40,9 @@ def draw_chart(
     across = _scale([x for x, _ in points], width - 1, log_x)
     up = _scale([y for _, y in points], height - 1, log_y)
     grid = [[" "] * width for _ in range(height)]
-    legend = []
-    for mark, (name, line) in zip(_marks(len(series)), series.items(), strict=True):
-        legend.append(f"{mark} {name}")
+    marked = list(zip(_marks(len(series)), series.items(), strict=True))
+    legend = [f"{mark} {name}" for mark, (name, _) in marked]
+    for mark, (_, line) in reversed(marked):  # the first series lies on top
         for x, y in line:
             grid[height - 1 - up(y)][across(x)] = mark
     low, high = min(y for _, y in points), max(y for _, y in points)

@@ -20,11 +20,10 @@ Departures: the paper's loss is a function of y; ours of the share y / Σw, the 
     nothing is promised, and the learner cannot notice. Regret is counted with expected losses
     against T times the lowest reachable loss, which no sequence of plays beats; under
     repeated exposure optimality it is at most the m first plays away from the best sequence.
+
+The environment in gymnasium's form is `tractable.online.tallying_bandit.gym.TallyingEnv`.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from tractable._core import MissingPackageError
 from tractable.online.tallying_bandit._environment import RegretTrace, WeightedTallyingBandit
 from tractable.online.tallying_bandit._exact import (
     complete_policy_regret,
@@ -46,9 +45,6 @@ from tractable.online.tallying_bandit._learner import (
 )
 from tractable.online.tallying_bandit._rivals import EXP3, UCB1, BatchedEXP3
 
-if TYPE_CHECKING:
-    from tractable.online.tallying_bandit._gym import TallyingEnv
-
 __all__ = [
     "EXP3",
     "UCB1",
@@ -57,7 +53,6 @@ __all__ = [
     "DoublingBurnIn",
     "PlainSuccessiveElimination",
     "RegretTrace",
-    "TallyingEnv",
     "WeightedTallyingBandit",
     "complete_policy_regret",
     "habituation",
@@ -69,16 +64,3 @@ __all__ = [
     "step_at_full_exposure",
     "unimodal",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Load the environment for gymnasium only where it is asked for."""
-    if name != "TallyingEnv":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        from tractable.online.tallying_bandit._gym import TallyingEnv
-    except ImportError as error:
-        raise MissingPackageError(
-            "TallyingEnv needs gymnasium; install it with: pip install 'tractable[rl]'"
-        ) from error
-    return TallyingEnv

@@ -1,4 +1,4 @@
-"""The environment in gymnasium's form."""
+"""The environment in gymnasium's form; needs the extra `rl`."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from tractable._core.checks import check_integer
 from tractable.online.tallying_bandit._environment import WeightedTallyingBandit
+
+__all__ = ["TallyingEnv"]
 
 
 class TallyingEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
