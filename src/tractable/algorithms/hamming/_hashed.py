@@ -27,14 +27,22 @@ class Packing:
         first, second: how many positions each set has.
         reach: positions of the first set are below it, those of the second below `other_reach`.
         most: cap on the fields; one field is a plain transform, the step without its idea.
+        bits: of each count; None takes what evenly spread positions need.
     """
 
     def __init__(
-        self, first: int, second: int, reach: int, other_reach: int, most: int = 16
+        self,
+        first: int,
+        second: int,
+        reach: int,
+        other_reach: int,
+        most: int = 16,
+        *,
+        bits: int | None = None,
     ) -> None:
         """Take the most fields that a 53-bit mantissa holds with rounding far below one half."""
         typical = first * second / max(reach, other_reach)  # where the two sets overlap fully
-        self.bits = math.ceil(typical + 4 * math.sqrt(typical) + 2).bit_length()
+        self.bits = bits or math.ceil(typical + 4 * math.sqrt(typical) + 2).bit_length()
         self.fields = 1
         self.modulus = max(reach, other_reach)
         noise = math.log2(math.sqrt(first * second)) + 4
@@ -128,25 +136,12 @@ def count_sums(
         found, sure = _count_hashed(first, second, packing, open_sums, rng)
         counts[open_sums[sure] - low] = found[sure]
         open_sums = open_sums[~sure]
-        packing.bits = 2 * packing.bits
-        packing = _repack(packing, reach, other_reach, first.size, second.size)
+        packing = Packing(
+            first.size, second.size, reach, other_reach, packing.fields, bits=2 * packing.bits
+        )
     if open_sums.size:
         counts[open_sums - low] = _count_plainly(first, second, reach, open_sums)
     return counts
-
-
-def _repack(packing: Packing, reach: int, other_reach: int, first: int, second: int) -> Packing:
-    """Return a packing with wider fields, for sets whose counts are far from even."""
-    wider = Packing(first, second, reach, other_reach, 1)
-    wider.bits = packing.bits
-    noise = math.log2(math.sqrt(first * second)) + 4
-    for fields in range(2, packing.fields + 1):
-        modulus = -(-max(reach, other_reach) // fields)
-        highest = (reach - 1) // modulus + (other_reach - 1) // modulus
-        if wider.bits * (highest + 1) > MANTISSA or wider.bits * highest + noise > 52:
-            break
-        wider.fields, wider.modulus, wider.highest = fields, modulus, highest
-    return wider
 
 
 def _count_hashed(

