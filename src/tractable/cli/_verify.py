@@ -98,6 +98,7 @@ class _Bar(_Plain):
         self.bar.update(self.task, description=f"{slug} · {experiment} · round {round + 1}")
 
     def finished(self, slug: str, block: Block) -> None:
+        self.running(slug, block.experiment, block.round)
         self.bar.advance(self.task)
 
     def write(self, text: str) -> None:

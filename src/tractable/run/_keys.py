@@ -45,10 +45,14 @@ def combined_key(key: str, seed: int, contender: str | None) -> str:
 
 
 def source_files(entry: Entry) -> list[Path]:
-    """Return the claim's file, the method's, and what that imports of tractable; sorted."""
+    """Return the files of the claim and the method, and what they import of tractable; sorted."""
     family, module = entry.path.split("/")
-    waiting = list(_files_of(f"tractable.{family}.{module}"))
-    seen = {ROOT / "claims" / family / f"{module}.py"}
+    claim = ROOT / "claims" / family / f"{module}.py"
+    shared = [name for name in _imports(claim) if name.startswith(f"tractable.claims.{family}.")]
+    waiting = [
+        file for name in (f"tractable.{family}.{module}", *shared) for file in _files_of(name)
+    ]
+    seen = {claim}
     while waiting:
         file = waiting.pop()
         if file not in seen:

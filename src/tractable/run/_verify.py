@@ -8,6 +8,7 @@ import importlib.util
 import os
 import queue
 import random
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -244,6 +245,7 @@ class _Session:
         """Run tasks side by side; blocks are stored here as they come home."""
         arrived: queue.Queue[tuple[_Task, Block]] = queue.Queue()
         local = isinstance(executor, ThreadPoolExecutor)
+        stop = threading.Event() if local else None  # an event does not travel to a cluster
         pending: dict[Future[list[Block]], _Task] = {}
         for task in sorted(tasks, key=lambda task: task.job.round):
 
@@ -257,6 +259,7 @@ class _Session:
                 seconds=self.seconds_left(),
                 on_block=send if local else None,
                 meters=task.meters,
+                stop=stop,
             )
             pending[future] = task
         try:
@@ -274,6 +277,8 @@ class _Session:
                         if future.cancel():
                             pending.pop(future)
         except BaseException:
+            if stop is not None:
+                stop.set()
             for future in pending:
                 future.cancel()
             raise

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tractable import measure
 from tractable.claims import Size
@@ -25,6 +25,8 @@ __all__ = ["run_job"]
 
 START_GRACE = 90.0
 """Seconds that a process may take to start and import before its first block's limit counts."""
+GLANCE = 0.1
+"""Seconds between two looks at the deadline."""
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -36,6 +38,18 @@ THREAD_SETTINGS = (
 
 class _OutOfTime(Exception):  # noqa: N818  # an outcome, caught right here
     """The time that the caller gave is over."""
+
+
+class _End(NamedTuple):
+    """What ends a job from outside: a deadline, or the wish to stop."""
+
+    deadline: float | None
+    stop: threading.Event | None
+
+    def check(self) -> None:
+        late = self.deadline is not None and measure.monotonic() >= self.deadline
+        if late or (self.stop is not None and self.stop.is_set()):
+            raise _OutOfTime
 
 
 class _Death(Exception):  # noqa: N818  # an outcome, caught right here
@@ -53,6 +67,7 @@ def run_job(
     seconds: float | None = None,
     on_block: Callable[[Block], None] | None = None,
     meters: tuple[str, ...] = (),
+    stop: threading.Event | None = None,
 ) -> list[Block]:
     """Run a job to its end, through as many processes as it takes.
 
@@ -62,12 +77,13 @@ def run_job(
         seconds: time after which everything stops hard; None never.
         on_block: called with every block as soon as it is finished.
         meters: arms whose peak memory is read, each in a process of its own.
+        stop: ends the job at once when it is set, as the time's end does.
 
     Returns:
         The finished blocks, each with numbers or reasons; fewer than the job has sizes if the
         time ran out.
     """
-    deadline = None if seconds is None else measure.monotonic() + seconds
+    end = _End(None if seconds is None else measure.monotonic() + seconds, stop)
     done: list[Block] = []
     remaining = list(job.sizes)
     skip = list(job.skip)
@@ -84,10 +100,10 @@ def run_job(
     while remaining:
         part = replace(job, sizes=tuple(remaining), skip=tuple(skip))
         try:
-            for block in _blocks(part, limit, deadline):
+            for block in _blocks(part, limit, end):
                 for arm in meters:
                     alone = replace(job, sizes=(block.size,), meter=arm)
-                    blamed.setdefault(block.size, []).extend(_meter(alone, limit, deadline))
+                    blamed.setdefault(block.size, []).extend(_meter(alone, limit, end))
                 finish(block)
         except _OutOfTime:
             return done
@@ -102,15 +118,15 @@ def run_job(
     return done
 
 
-def _meter(job: Job, limit: float, deadline: float | None) -> list[Reading]:
+def _meter(job: Job, limit: float, end: _End) -> list[Reading]:
     """Read one arm's peak memory; its death is the reading."""
     try:
-        return [reading for block in _blocks(job, limit, deadline) for reading in block.readings]
+        return [reading for block in _blocks(job, limit, end) for reading in block.readings]
     except _Death as death:
         return [Reading(job.meter or "", "peak bytes", None, (), death.status, death.detail)]
 
 
-def _blocks(job: Job, limit: float, deadline: float | None) -> Iterator[Block]:
+def _blocks(job: Job, limit: float, end: _End) -> Iterator[Block]:
     """Yield the blocks of one process; raise `_Death` if it ends before the last."""
     child = subprocess.Popen(
         [sys.executable, "-m", "tractable.run._child"],
@@ -139,10 +155,8 @@ def _blocks(job: Job, limit: float, deadline: float | None) -> Iterator[Block]:
             except BrokenPipeError:
                 pass  # it died at once; its exit is read below
         while True:
-            event = _next_event(lines, min(block_ends, deadline or block_ends))
+            event = _next_event(lines, block_ends, end)
             if event == "late":
-                if deadline is not None and measure.monotonic() >= deadline:
-                    raise _OutOfTime
                 raise _Death(size, part, "hung", f"took longer than {limit:g} s")
             if event is None:
                 listeners[1].join(5)
@@ -165,13 +179,16 @@ def _blocks(job: Job, limit: float, deadline: float | None) -> Iterator[Block]:
             listener.join(5)
 
 
-def _next_event(lines: "queue.Queue[str | None]", until: float) -> Any:
+def _next_event(lines: "queue.Queue[str | None]", until: float, end: _End) -> Any:
     """Return the next event, None at the end of the stream, or "late"."""
-    try:
-        line = lines.get(timeout=max(0.0, until - measure.monotonic()))
-    except queue.Empty:
-        return "late"
-    return None if line is None else json.loads(line)
+    while True:
+        end.check()
+        try:
+            line = lines.get(timeout=max(0.0, min(GLANCE, until - measure.monotonic())))
+            return None if line is None else json.loads(line)
+        except queue.Empty:
+            if measure.monotonic() >= until:
+                return "late"
 
 
 def _reason(code: int, errors: list[str]) -> tuple[Status, str]:
