@@ -10,7 +10,7 @@ import pytest
 import tractable
 from tractable.claims import CLOCKED, Criterion, Experiment
 from tractable.claims.catalogue import Entry, claim_of, entries
-from tractable.cli._module import docstring_of, public_names
+from tractable.claims.source import docstring_of, files_of, public_names
 from tractable.run import Job, Reading, missing, read_block
 
 SOURCE = Path(tractable.__file__).parent
@@ -30,7 +30,7 @@ every_experiment = pytest.mark.parametrize(
 )
 
 
-def files_of(entry: Entry) -> dict[str, Path]:
+def three_files(entry: Entry) -> dict[str, Path]:
     family, module = entry.path.split("/")
     method = SOURCE / family / f"{module}.py"
     if not method.is_file():
@@ -45,13 +45,13 @@ def files_of(entry: Entry) -> dict[str, Path]:
 
 @every_paper
 def test_has_its_three_files(entry: Entry) -> None:
-    lacks = [f"{kind}: {file}" for kind, file in files_of(entry).items() if not file.is_file()]
+    lacks = [f"{kind}: {file}" for kind, file in three_files(entry).items() if not file.is_file()]
     assert not lacks, f"write the missing file of {entry.slug}: {lacks}"
 
 
 @every_paper
 def test_no_stub_text_is_left(entry: Entry) -> None:
-    for kind, file in files_of(entry).items():
+    for kind, file in three_files(entry).items():
         left = [line.strip() for line in file.read_text().splitlines() if "WRITE" in line]
         assert not left, f"the {kind} file still says what to write: {left}"
 
@@ -165,10 +165,7 @@ def assert_holds(guard: Criterion, values: dict[tuple[str, str], Reading]) -> No
 
 @every_paper
 def test_costs_are_noted_in_the_units_that_criteria_name(entry: Entry) -> None:
-    family, module = entry.path.split("/")
-    method = SOURCE / family / f"{module}.py"
-    files = [method] if method.is_file() else sorted((SOURCE / family / module).rglob("*.py"))
-    noted = {unit for file in files for unit in noted_units(file)}
+    noted = {unit for file in files_of(entry) for unit in noted_units(file)}
     assert noted, "report the paper's own currency with note(unit, amount)"
 
 

@@ -1,13 +1,11 @@
-"""What a method's file says about itself, read without importing it."""
+"""What `show` says of a paper's code."""
 
-import ast
 import importlib.util
-from pathlib import Path
 
-from tractable._core.errors import TractableError
 from tractable.claims.catalogue import Entry, claim_of
+from tractable.claims.source import docstring_of, public_names
 
-__all__ = ["docstring_of", "module_lines"]
+__all__ = ["module_lines"]
 
 
 def module_lines(entry: Entry) -> list[str]:
@@ -23,31 +21,6 @@ def module_lines(entry: Entry) -> list[str]:
         if lacks:
             lines.append(f"  Missing for {experiment.name}: {', '.join(lacks)}")
     return lines
-
-
-def docstring_of(entry: Entry) -> str:
-    """Return the docstring of a method's module."""
-    return ast.get_docstring(_tree(entry)) or ""
-
-
-def public_names(entry: Entry) -> list[str]:
-    """Return the module's `__all__`."""
-    for node in _tree(entry).body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
-        ):
-            return [str(name) for name in ast.literal_eval(node.value)]
-    return []
-
-
-def _tree(entry: Entry) -> ast.Module:
-    import tractable
-
-    base = Path(tractable.__file__).parent.joinpath(*entry.path.split("/"))
-    for file in (base.with_suffix(".py"), base / "__init__.py"):
-        if file.is_file():
-            return ast.parse(file.read_text(encoding="utf-8"))
-    raise TractableError(f"the code of {entry.slug} is missing: no {base}.py")
 
 
 def _section(text: str, heading: str) -> list[str]:
