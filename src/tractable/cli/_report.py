@@ -16,13 +16,21 @@ WIDTH = 92
 
 
 def paper_lines(
-    entry: Entry, claim: Claim, verdict: Verdict | None, theirs: Verdict | None
+    entry: Entry,
+    claim: Claim,
+    verdict: Verdict | None,
+    theirs: Verdict | None,
+    *,
+    brief: bool = False,
 ) -> list[str]:
-    """Return everything that is known about a paper, as lines of text."""
+    """Return what is known about a paper, as lines of text; `brief` cuts the scope."""
     paper = claim.paper
     lines = [f"{entry.slug}  ·  {entry.title}", f"  {paper.authors}, {paper.year}  ·  {paper.link}"]
     lines += wrap(f"claims: {claim.says}")
-    lines += wrap(f"checked: {claim.scope}")
+    scope = claim.scope
+    if brief and ". " in scope:
+        scope = scope.split(". ")[0] + f". (`tractable show {entry.slug}` has the rest)"
+    lines += wrap(f"checked: {scope}")
     if claim.stakes:
         lines += wrap(f"research code, not for {claim.stakes}")
     lines.append("")

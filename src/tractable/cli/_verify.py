@@ -38,7 +38,8 @@ def run_verify(chosen: Sequence[Entry], *, budget: str | None, quiet: bool, **op
                 return
             entry = by_slug[subject.slug]
             verdict = store.verdicts(subject.slug)[-1]
-            lines = paper_lines(entry, claim_of(entry), verdict, published.get(subject.slug))
+            theirs = published.get(subject.slug)
+            lines = paper_lines(entry, claim_of(entry), verdict, theirs, brief=True)
             progress.write("\n" + _coloured("\n".join(lines), judged.word))
 
         try:
