@@ -4,7 +4,6 @@ Counted and seeded experiments come first: they decide without a quiet machine, 
 over workers. Clocked blocks run alone, one after another.
 """
 
-import importlib.util
 import os
 import queue
 import random
@@ -14,12 +13,13 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 from tractable import __version__, measure
-from tractable.claims import Experiment, Form, Size
+from tractable.claims import Form, Size
 from tractable.claims.catalogue import Entry
-from tractable.run._block import AGAIN
+from tractable.run._agenda import Agenda, Task, missing, rounds_of
 from tractable.run._cluster import cluster_executor
 from tractable.run._jobs import Block, Job, Subject
 from tractable.run._judging import Judgement, judge
@@ -27,7 +27,7 @@ from tractable.run._keys import combined_key
 from tractable.run._watch import run_job
 from tractable.store import Machine, Measurement, Run, Store
 
-__all__ = ["Options", "Progress", "judge_stored", "missing", "rounds_of", "verify"]
+__all__ = ["Options", "Progress", "judge_stored", "verify"]
 
 
 @dataclass(frozen=True)
@@ -68,39 +68,6 @@ class Progress:
         """Take a finished block."""
 
 
-@dataclass
-class _Task:
-    """One round of one experiment that is still to be run."""
-
-    subject: Subject
-    experiment: Experiment
-    job: Job
-    cost: float = 0.0
-
-    @property
-    def meters(self) -> tuple[str, ...]:
-        if not self.experiment.judges("peak bytes"):
-            return ()
-        baseline = self.experiment.arm("baseline")
-        again = [baseline.name + AGAIN] if baseline is not None else []
-        return (*self.experiment.arms, *again)
-
-
-def missing(experiment: Experiment, device: str = "cpu") -> str | None:
-    """Say why an experiment cannot run here, None if it can."""
-    lacks = [name for name in experiment.needs if importlib.util.find_spec(name) is None]
-    if lacks:
-        return f"needs {', '.join(lacks)}"
-    if device not in experiment.devices:
-        return f"runs on {', '.join(experiment.devices)} only"
-    return None
-
-
-def rounds_of(experiment: Experiment, form: Form) -> int:
-    """Return how many rounds a form has."""
-    return {"smoke": 1, "short": experiment.short_rounds, "full": experiment.rounds}[form]
-
-
 def verify(
     subjects: Sequence[Subject],
     store: Store,
@@ -127,7 +94,7 @@ def verify(
     progress.plan(sum(len(task.job.sizes) for task in tasks))
     judged: dict[str, Judgement] = {}
 
-    def judge_ended(open_tasks: Iterable[_Task]) -> None:
+    def judge_ended(open_tasks: Iterable[Task]) -> None:
         waiting = {task.subject.slug for task in open_tasks}
         for subject in subjects:
             if subject.slug not in waiting and subject.slug not in judged:
@@ -138,11 +105,10 @@ def verify(
     spread = [task for task in tasks if not task.experiment.clocked]
     clocked = [task for task in tasks if task.experiment.clocked]
     with _executor(options, subjects) as executor:
-        if executor is not None:
-            session.spread(spread, executor)
-            spread = []
-    session.one_by_one(spread, lambda left: judge_ended([*left, *clocked]))
-    session.one_by_one(clocked, judge_ended)
+        width = 64 if options.cluster is not None else options.workers
+        session.run_all(spread, executor, width, lambda left: judge_ended([*left, *clocked]))
+    with ThreadPoolExecutor(1) as alone:
+        session.run_all(clocked, alone, 1, judge_ended)
     judge_ended([])
     return judged
 
@@ -172,7 +138,7 @@ class _Session:
         left = self.seconds_left()
         return left is not None and left <= 0
 
-    def tasks(self, subject: Subject) -> list[_Task]:
+    def tasks(self, subject: Subject) -> list[Task]:
         """Return the rounds that are not in the store yet, sizes shuffled."""
         form, device, key = self.options.form, self.options.device, subject.key
         where = (subject.slug, key, self.machine.id, device)
@@ -202,80 +168,56 @@ class _Session:
                     contender=self.options.contender,
                 )
                 if sizes:
-                    made.append(_Task(subject, experiment, job))
+                    made.append(Task(subject, experiment, job))
         return made
 
-    def one_by_one(self, tasks: list[_Task], on_step: Callable[[list[_Task]], None]) -> None:
-        """Run tasks alone; those of undecided experiments first, early rounds first, cheap first.
+    def run_all(
+        self,
+        tasks: list[Task],
+        executor: Executor,
+        width: int,
+        on_step: Callable[[list[Task]], None],
+    ) -> None:
+        """Run tasks, `width` at a time, and store every block as it comes home.
 
-        Without a budget the order is the papers' own, so that each is told as it ends.
+        Args:
+            tasks: the rounds.
+            executor: threads, each of which only watches a measuring process, or a cluster.
+            width: how many run at once.
+            on_step: told what is left whenever a round is over.
         """
-        decided: set[tuple[str, str]] = set()
-        costs: dict[tuple[str, str], float] = {}
-
-        def urgency(task: _Task) -> tuple[bool, int, float]:
-            place = (task.subject.slug, task.experiment.name)
-            return place in decided, task.job.round, costs.get(place, 0.0)
-
-        while tasks and not self.out_of_time():
-            task = min(tasks, key=urgency) if self.options.budget is not None else tasks[0]
-            tasks.remove(task)
-            slug, name = task.subject.slug, task.experiment.name
-            self.progress.running(slug, name, task.job.round)
-            began = measure.monotonic()
-
-            def keep(block: Block, task: _Task = task) -> None:
-                self.keep(task, block)
-
-            run_job(
-                self._without_hung(task),
-                limit=task.experiment.limit,
-                seconds=self.seconds_left(),
-                on_block=keep,
-                meters=task.meters,
-            )
-            costs[slug, name] = measure.monotonic() - began
-            if self.options.budget is not None and task.job.round >= 1:
-                found = self.judge(task.subject, keep=False).experiments[name]
-                if found.decided:
-                    decided.add((slug, name))
-            on_step(tasks)
-
-    def spread(self, tasks: list[_Task], executor: Executor) -> None:
-        """Run tasks side by side; blocks are stored here as they come home."""
-        arrived: queue.Queue[tuple[_Task, Block]] = queue.Queue()
+        agenda = Agenda(tasks, by_urgency=self.options.budget is not None)
+        arrived: queue.SimpleQueue[tuple[Task, Block]] = queue.SimpleQueue()
         local = isinstance(executor, ThreadPoolExecutor)
         stop = threading.Event() if local else None  # an event does not travel to a cluster
-        pending: dict[Future[list[Block]], _Task] = {}
-        for task in sorted(tasks, key=lambda task: task.job.round):
-
-            def send(block: Block, task: _Task = task) -> None:
-                arrived.put((task, block))
-
-            future = executor.submit(
-                run_job,
-                task.job,
-                limit=task.experiment.limit,
-                seconds=self.seconds_left(),
-                on_block=send if local else None,
-                meters=task.meters,
-                stop=stop,
-            )
-            pending[future] = task
+        pending: dict[Future[list[Block]], tuple[Task, float]] = {}
         try:
-            while pending or not arrived.empty():
+            while pending or (agenda.tasks and not self.out_of_time()):
+                while agenda.tasks and len(pending) < width and not self.out_of_time():
+                    task = agenda.take()
+                    self.progress.running(task.subject.slug, task.experiment.name, task.job.round)
+                    future = executor.submit(
+                        run_job,
+                        self._without_hung(task),
+                        limit=task.experiment.limit,
+                        seconds=self.seconds_left(),
+                        on_block=partial(_send, arrived, task) if local else None,
+                        meters=task.meters,
+                        stop=stop,
+                    )
+                    pending[future] = task, measure.monotonic()
                 done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
                 for future in done:
-                    task = pending.pop(future)
                     for block in future.result():
                         if not local:
-                            arrived.put((task, _without_seconds(block)))
+                            _send(arrived, pending[future][0], _without_seconds(block))
                 while not arrived.empty():
                     self.keep(*arrived.get())
-                if self.out_of_time():
-                    for future in list(pending):
-                        if future.cancel():
-                            pending.pop(future)
+                for future in done:
+                    task, began = pending.pop(future)
+                    agenda.learn(task, measure.monotonic() - began, self._decided(task))
+                if done:
+                    on_step([*agenda.tasks, *(task for task, _ in pending.values())])
         except BaseException:
             if stop is not None:
                 stop.set()
@@ -283,7 +225,14 @@ class _Session:
                 future.cancel()
             raise
 
-    def keep(self, task: _Task, block: Block) -> None:
+    def _decided(self, task: Task) -> bool:
+        """Whether more rounds of an experiment would hardly change a word."""
+        if self.options.budget is None or task.job.round < 1:
+            return False
+        found = self.judge(task.subject, keep=False).experiments[task.experiment.name]
+        return found.decided
+
+    def keep(self, task: Task, block: Block) -> None:
         """Store one finished block in one transaction."""
         rows = [
             Measurement(
@@ -327,7 +276,7 @@ class _Session:
             )
         return found
 
-    def _without_hung(self, task: _Task) -> Job:
+    def _without_hung(self, task: Task) -> Job:
         """Drop the sizes that hung in an earlier round of this run."""
         hung = self.store.hung(
             task.subject.slug, task.subject.key, self.machine.id, self.options.device
@@ -358,20 +307,19 @@ def judge_stored(store: Store, entry: Entry) -> list[Judgement]:
 
 
 @contextmanager
-def _executor(options: Options, subjects: Sequence[Subject]) -> Iterator[Executor | None]:
-    """Give the executor that the options ask for; None means this process alone.
-
-    Local workers are threads, since each only watches a measuring process of its own.
-    """
-    if options.cluster is not None:
-        modules = [subject.claim_module for subject in subjects]
-        with cluster_executor(options.cluster, modules, insecure=options.insecure) as executor:
-            yield executor
-    elif options.workers > 1:
-        with ThreadPoolExecutor(options.workers) as executor:
-            yield executor
+def _executor(options: Options, subjects: Sequence[Subject]) -> Iterator[Executor]:
+    """Give the executor that the options ask for."""
+    if options.cluster is None:
+        with ThreadPoolExecutor(options.workers) as threads:
+            yield threads
     else:
-        yield None
+        modules = [subject.claim_module for subject in subjects]
+        with cluster_executor(options.cluster, modules, insecure=options.insecure) as cluster:
+            yield cluster
+
+
+def _send(arrived: "queue.SimpleQueue[tuple[Task, Block]]", task: Task, block: Block) -> None:
+    arrived.put((task, block))
 
 
 def _keyed(subject: Subject, options: Options) -> Subject:
