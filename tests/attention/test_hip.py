@@ -216,6 +216,8 @@ def test_padding_on_the_left_equals_the_text_without_it(backend):
     expected = dense(query[:, :, 40:], key[:, :, 40:], value[:, :, 40:], causal(160, 160))
     torch.testing.assert_close(short[:, :, 40:], expected, atol=1e-5, rtol=1e-5)
     assert (short[:, :, :40] == 0).all()
+    mask = hip.hip_mask(query, key, enable_gqa=True, first_key=torch.tensor([40]), budget=400)
+    assert torch.equal(attend(query, key, value, mask=mask), short)
 
 
 def test_early_positions_are_dense_and_the_rule_forgets_the_length():

@@ -1,6 +1,5 @@
 """A paper in the terminal: promise, curves, controls and the verdict in a sentence."""
 
-import textwrap
 from typing import Any
 
 from tractable.claims import Claim
@@ -101,6 +100,8 @@ def _table_lines(
 
 def wrap(text: str, indent: str = "  ") -> list[str]:
     """Fold a text to the terminal's width, later lines indented a little more."""
+    import textwrap
+
     return textwrap.wrap(
         text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False
     )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import sys
 import zlib
 from pathlib import Path
@@ -16,7 +15,7 @@ def describe_machine() -> dict[str, str | int]:
         "cpu": _cpu(),
         "cores": os.cpu_count() or 1,
         "memory GiB": _memory(),
-        "system": f"{platform.system()} {platform.machine()}",
+        "system": _system(),
         "gpu": _gpu(),
     }
 
@@ -52,7 +51,15 @@ def _cpu() -> str:
         )
         if asked.returncode == 0:
             return asked.stdout.strip()
-    return platform.processor() or platform.machine()
+    return _system()
+
+
+def _system() -> str:
+    if hasattr(os, "uname"):
+        return f"{os.uname().sysname} {os.uname().machine}"
+    import platform
+
+    return f"{platform.system()} {platform.machine()}"
 
 
 def _memory() -> int:

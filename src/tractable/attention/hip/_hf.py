@@ -1,0 +1,164 @@
+"""HiP attention as an attention implementation of Hugging Face transformers."""
+
+from collections.abc import Collection
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from tractable._core import DataError, MissingPackageError, RangeError, ShapeError
+from tractable.attention.hip import _sparse
+from tractable.attention.hip._attention import attend, make_mask
+from tractable.attention.hip._decode import HipDecodeState
+from tractable.attention.hip._settings import Backend, HipSettings, check_attention
+
+__all__ = ["register"]
+
+
+def register(
+    name: str = "hip",
+    *,
+    dense_layers: Collection[int] = (0, 1, 2),
+    refresh_every: int = 8,
+    backend: Backend = "auto",
+    **options: int | str,
+) -> None:
+    """Make HiP attention known to transformers (5 or newer) under a name.
+
+    Load a model with `attn_implementation=name`, or call `model.set_attn_implementation(name)`.
+    Causal models with or without padding on the left are served, prefill, chunked prefill and
+    decoding; packed sequences, padding elsewhere, sliding windows, logit caps, static caches and
+    attention dropout in training are refused. Registering a name again replaces it for all models.
+
+    Args:
+        name: what the model is told.
+        dense_layers: layers that attend to everything; the first ones are not local.
+        refresh_every: decoding steps that a mask serves.
+        backend: as in `hip_attention`.
+        options: what shapes a mask in `hip_attention`: `budget`, `window` and so on.
+
+    Raises:
+        MissingPackageError: without transformers.
+        RangeError: for options out of their range.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingPackageError(
+            "transformers is not installed; pip install 'tractable[hf]'"
+        ) from error
+    forward = _Forward(frozenset(dense_layers), refresh_every, backend, options)
+    mappings: Any = transformers  # its register is not typed
+    mappings.AttentionInterface.register(name, forward)
+    mappings.AttentionMaskInterface.register(name, find_first_keys)
+
+
+class _Forward:
+    """The attention function of one registration; holds the decode state of each module."""
+
+    def __init__(
+        self,
+        dense_layers: frozenset[int],
+        refresh_every: int,
+        backend: Backend,
+        options: dict[str, int | str],
+    ) -> None:
+        """Check the options before a model runs."""
+        self.dense_layers = dense_layers
+        self.settings = HipSettings(**options)  # type: ignore[arg-type]  # checked there
+        self.backend = backend
+        self.refresh_every = refresh_every
+        self.options = options
+        self._make_state()
+        self._states: WeakKeyDictionary[torch.nn.Module, HipDecodeState] = WeakKeyDictionary()
+
+    def __call__(  # noqa: PLR0917 - transformers calls it so
+        self,
+        module: torch.nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        **others: Any,
+    ) -> tuple[Tensor, None]:
+        """Attend as transformers asks for it: (B, H, L, d) in, (B, L, H, e) and None out."""
+        first_key = _check_call(module, attention_mask, dropout, others)
+        scale = check_attention(query, key, value, scale=scaling, enable_gqa=True, is_causal=True)
+        if module.layer_idx in self.dense_layers:
+            out = _sparse.attend_dense(
+                query, key, value, first_key=first_key, is_causal=True, scale=scale
+            )
+        elif query.shape[2] == 1:
+            state = self._states.get(module)
+            if state is None:
+                state = self._states[module] = self._make_state()
+            out = state.step(0, query, key, value, scale=scale, first_key=first_key)
+        else:
+            mask = make_mask(self.settings, query, key, first_key=first_key, backend=self.backend)
+            out, _ = attend(query, key, value, mask, scale=scale, backend=self.backend)
+        return out.transpose(1, 2).contiguous(), None
+
+    def _make_state(self) -> HipDecodeState:
+        return HipDecodeState(self.refresh_every, backend=self.backend, **self.options)
+
+
+def _check_call(
+    module: torch.nn.Module, mask: Tensor | None, dropout: float, others: dict[str, Any]
+) -> Int[Tensor, "B"] | None:
+    """Refuse what the method does not do; return the first key of each row, or None."""
+    if dropout > 0.0 and module.training:
+        raise RangeError(
+            f"attention dropout is {dropout} in training; HiP attention has none: set the "
+            "model's attention_dropout to 0 or call model.eval()"
+        )
+    for name in ("sliding_window", "softcap", "s_aux", "position_bias"):
+        if others.get(name) is not None:
+            raise RangeError(f"the model asks for {name}, which HiP attention does not do")
+    if not getattr(module, "is_causal", True) or others.get("is_causal") is False:
+        raise RangeError("the model asks for attention without causality; wanted a causal model")
+    if mask is not None and mask.ndim != 1:
+        raise ShapeError(
+            f"attention_mask has shape {tuple(mask.shape)}; wanted none, or (B, tokens) with "
+            "padding on the left"
+        )
+    return mask
+
+
+def find_first_keys(  # noqa: PLR0917 - transformers calls it so
+    batch_size: int,
+    q_length: int,
+    kv_length: int,
+    q_offset: int = 0,
+    kv_offset: int = 0,
+    mask_function: Any = None,
+    attention_mask: Tensor | None = None,
+    **others: Any,
+) -> Int[Tensor, "B"] | None:
+    """Turn a padding mask into the position of each row's first real key; None without padding."""
+    from transformers.masking_utils import causal_mask_function
+
+    if mask_function not in (None, causal_mask_function):
+        raise DataError(
+            "the model asks for a mask that is not plainly causal (packed sequences, sliding "
+            "windows or blocks), which HiP attention does not do"
+        )
+    if int(q_offset) + q_length != kv_length + kv_offset:
+        raise ShapeError(
+            f"the cache holds {kv_length} positions and {int(q_offset) + q_length} are in use; "
+            "wanted a cache that grows (not a static one)"
+        )
+    if attention_mask is None:
+        return None
+    real = attention_mask[:, -kv_length:].bool()
+    if bool(real.all()):
+        return None
+    if bool((real[:, :-1] & ~real[:, 1:]).any()) or not bool(real[:, -1].all()):
+        raise DataError(
+            "attention_mask has padding inside or on the right; wanted it on the left only "
+            "(tokenizer.padding_side = 'left')"
+        )
+    return real.int().argmax(1)
