@@ -81,7 +81,7 @@ def decode():
         print(f"  budget {budget:,} at 1,048,576: keeps {share:.2f} of the best blocks' mass")
         if share >= 0.8:
             race_one(text, 2**20, budget=budget)
-            break
+            return
 
 
 def race_one(text, length, *, budget):

@@ -1,7 +1,6 @@
 """The model half of the claim about HiP attention: an exam that a small pretrained model sits."""
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ class Paperwork(NamedTuple):
 
 @functools.cache
 def _load_model() -> tuple[Any, Any]:
+    import hashlib
     import importlib.util
     import os
     from pathlib import Path
