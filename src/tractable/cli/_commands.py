@@ -173,6 +173,29 @@ def plot(slug: str, output: Path, experiment: str | None) -> None:
 
 
 @tractable.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8642,
+    show_default=True,
+    help="Of the loopback address; 0 takes a free one.",
+)
+@click.option("--export", "folder", type=click.Path(path_type=Path, file_okay=False),
+              metavar="DIR", help="Write the same pages as files instead.")  # fmt: skip
+def page(port: int, folder: Path | None) -> None:
+    """Show all papers and verdicts in the browser, or write them as files."""
+    if folder is not None:
+        from tractable.page.export import export_site
+
+        number = export_site(folder)
+        click.echo(f"wrote {number} files; open {folder / 'index.html'}")
+        return
+    from tractable.page.server import serve
+
+    serve(port, ready=lambda address: click.echo(f"the page is at {address} (Ctrl-C ends it)"))
+
+
+@tractable.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def export(file: Path) -> None:
     """Write all measurements into FILE as JSON lines."""

@@ -3,53 +3,15 @@
 from typing import Any
 
 from tractable.claims.catalogue import Entry, claim_of, entries
-from tractable.store import Store, Verdict, published_verdicts, rank_documents
+from tractable.page.papers import published, search, verdicts_here
+from tractable.store import Verdict
 
 __all__ = ["describe", "here", "published", "search", "verdicts_here"]
-
-WEIGHTS = {"title": 2.0, "says": 2.0, "solves": 4.0, "names": 3.0}
-
-
-def search(query: str) -> list[Entry]:
-    """Return the papers that fit a problem in words, best first."""
-    documents = {}
-    for entry in entries():
-        claim = claim_of(entry) if entry.here else None
-        documents[entry.slug] = {
-            "title": entry.title,
-            "says": claim.says if claim else "",
-            "solves": ". ".join(claim.solves) if claim else "",
-            "names": f"{entry.family} {entry.slug}".replace("-", " "),
-        }
-    by_slug = {entry.slug: entry for entry in entries()}
-    return [by_slug[slug] for slug in rank_documents(documents, query, WEIGHTS)]
 
 
 def here() -> list[Entry]:
     """Return the papers whose code is in this installation."""
     return [entry for entry in entries() if entry.here]
-
-
-def verdicts_here() -> dict[str, Verdict]:
-    """Return this machine's last verdict on each paper, whatever the device."""
-    from tractable.measure import describe_machine, machine_id
-
-    with Store.open(read_only=True) as store:
-        mine = store.verdicts(machine=machine_id(describe_machine()))
-    return {verdict.slug: verdict for verdict in sorted(mine, key=lambda verdict: verdict.at)}
-
-
-def published() -> dict[str, Verdict]:
-    """Return the published verdict on each paper; the CPU's where there are several."""
-    chosen = {}
-    for slug, found in published_verdicts().items():
-        rows = [
-            Verdict(**{name: value for name, value in row.items() if name != "kind"})
-            for row in sorted(found, key=lambda row: (row["device"] != "cpu", row["at"]))
-        ]
-        if rows:
-            chosen[slug] = rows[0]
-    return chosen
 
 
 def describe(entry: Entry, verdict: Verdict | None, theirs: Verdict | None) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Pictures of measurements. Only this package knows HTML and SVG."""
+"""Papers and verdicts as pages, served or exported, and pictures of measurements.
+
+Only this package knows HTML and SVG. `server` and `export` need the extra `verify`; what this
+file loads is the standard library alone.
+"""
 
 from tractable.page._figure import curve_svg
 
