@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tractable.page import curve_svg
 from tractable.page._curves import read_curves
-from tractable.page._figure import figure as draw
-from tractable.page._figure import spark
 from tractable.page._text import compact, exact
+from tractable.page.figure import curve_svg, spark
+from tractable.page.figure import figure as draw
 
 
 def figure(points, **changes):

@@ -156,7 +156,7 @@ def race(slug: str, contender: str, **options: Any) -> None:
 @click.option("--experiment", help="Its name; the first one if not given.")
 def plot(slug: str, output: Path, experiment: str | None) -> None:
     """Draw the last curves of a claim into an SVG file."""
-    from tractable.page import curve_svg
+    from tractable.page.figure import curve_svg
 
     entry = find_entry(slug)
     verdict = _papers.verdicts_here().get(entry.slug) or _papers.published().get(entry.slug)

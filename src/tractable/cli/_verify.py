@@ -49,6 +49,7 @@ def run_verify(chosen: Sequence[Entry], *, budget: str | None, quiet: bool, **op
                 "\nStopped. Every finished block is kept; the same command goes on from there."
             )
             return 128 + signal.SIGINT
+        progress.write("\nAll of it as a page, beside the published run: tractable page")
     return 0
 
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from tractable.page._curves import Curves, read_curves, sequence
-from tractable.page._figure import figure, spark
 from tractable.page._library import Library, Moment, Shelf
 from tractable.page._text import clean, day, exact
+from tractable.page.figure import figure, spark
 from tractable.store import Verdict
 
 __all__ = [

@@ -6,13 +6,13 @@ from typing import Any
 
 from tractable.claims.catalogue import Entry, entries
 from tractable.page._curves import read_curves
-from tractable.page._figure import COLOURS, spark
+from tractable.page.figure import COLOURS, spark
 
 __all__ = ["grid_picture"]
 
-COLUMNS = 8
-CELL, ROW, HEAD, GAP = 112, 66, 22, 6
-LABEL = 92
+COLUMNS = 9
+CELL, ROW, HEAD, GAP = 118, 46, 17, 5
+LABEL = 88
 STATES = {
     "agrees": ("✓", "#15803d", "#5fd38a", ""),
     "disagrees": ("✗", "#b91c1c", "#ff8a80", "6 3"),
@@ -37,7 +37,7 @@ def grid_picture(published: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         families.setdefault(entry.family, []).append(entry)
     parts, top = [], GAP
     for family, members in families.items():
-        parts.append(f'<text class="family" x="{GAP}" y="{top + 20}">{escape(family)}</text>')
+        parts.append(f'<text class="family" x="{GAP}" y="{top + 15}">{escape(family)}</text>')
         for index, entry in enumerate(members):
             column, row = index % COLUMNS, index // COLUMNS
             x, y = LABEL + column * (CELL + GAP), top + row * (ROW + GAP)
@@ -55,15 +55,15 @@ def _cell(entry: Entry, verdicts: Sequence[Mapping[str, Any]], x: int, y: int) -
     word = str(verdicts[0]["word"]) if verdicts else "absent"
     word = word if word in STATES else "not run"
     curve = _curve(verdicts[0]) if verdicts else ""
-    name = entry.slug if len(entry.slug) < 17 else entry.slug[:15] + "…"
+    name = entry.slug if len(entry.slug) < 18 else entry.slug[:14] + "…"
     place = f'x="{x + 4}" y="{y + HEAD}" width="{CELL - 8}" height="{ROW - HEAD - 4}"'
     drawn = curve.replace('<svg class="spark"', f'<svg class="spark" {place}', 1)
     return (
         f'<g class="{word.replace(" ", "-")}"><title>{escape(entry.title)}: '
         f"{'not here yet' if word == 'absent' else word}</title>"
         f'<rect x="{x}" y="{y}" width="{CELL}" height="{ROW}" rx="4"/>'
-        f'<text x="{x + 7}" y="{y + 15}">{escape(name)}</text>'
-        f'<text class="sign" x="{x + CELL - 7}" y="{y + 15}" text-anchor="end">'
+        f'<text x="{x + 7}" y="{y + 14}">{escape(name)}</text>'
+        f'<text class="sign" x="{x + CELL - 7}" y="{y + 14}" text-anchor="end">'
         f"{STATES[word][0]}</text>{drawn}</g>"
     )
 
@@ -89,7 +89,8 @@ def _style() -> str:
         dark += f".{role}{{stroke:{COLOURS[role][1]}}}"
     return (
         "text{font:11px system-ui,sans-serif;fill:#222}.family{font-weight:600}"
-        ".sign{font-weight:700}.absent text{fill:#777}rect{fill:none;stroke-width:1.3}"
+        ".sign{font-weight:700}.absent text{fill:#888}rect{fill:none;stroke-width:1.3}"
+        ".absent rect{stroke-width:.8}"
         ".line{fill:none;stroke-width:2}.baseline{stroke-dasharray:5 3}.base{stroke:#8884}"
         f".crossing{{fill:#111}}{light}"
         "@media(prefers-color-scheme:dark){text{fill:#ddd}.absent text{fill:#888}"

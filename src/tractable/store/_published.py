@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,13 @@ def _published(kind: str, slug: str, folder: Path | None) -> Iterator[dict[str, 
         yield from (row for _, found, row in numbered_rows(path) if found == kind)
 
 
-def write_published(store: Store, slug: str, folder: Path) -> Path:
+def write_published(
+    store: Store,
+    slug: str,
+    folder: Path,
+    *,
+    keep: Callable[[Measurement], bool] = lambda row: True,
+) -> Path:
     """Publish a claim's latest verdicts with the rows behind them.
 
     What the file has of a machine and device that the store has a verdict of is replaced, the
@@ -93,6 +99,7 @@ def write_published(store: Store, slug: str, folder: Path) -> Path:
         store: where the verdicts and rows are.
         slug: the claim's.
         folder: the folder of published files.
+        keep: which rows are worth publishing: those that the verdict follows from.
 
     Returns:
         The file, `folder/slug.jsonl`.
@@ -111,7 +118,7 @@ def write_published(store: Store, slug: str, folder: Path) -> Path:
         rows = store.measurements(
             slug, machine=verdict.machine, key=verdict.key, device=verdict.device
         )
-        new += [("measurement", row._asdict()) for row in rows]
+        new += [("measurement", row._asdict()) for row in rows if keep(row)]
     kept = [(kind, row) for _, kind, row in numbered_rows(path)] if path.exists() else []
     new += [
         (kind, row)

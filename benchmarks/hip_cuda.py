@@ -1,0 +1,316 @@
+"""HiP attention against dense attention on a CUDA device, at budgets that keep the quality.
+
+One batch row, 32 query heads on 8 key heads of width 128, bfloat16, causal. Keys are an AR(1)
+process that stays alike for 16 tokens, queries one for 64. Prints, a row a setting:
+- the attention mass that the mask keeps over what the best blocks of 2 keys keep for 32 queries
+  at the length's nominal budget (sampled query blocks of the last half, sampled heads);
+- milliseconds of the tree, of the sparse pass and of both, and the ratio to dense attention,
+  measured in turn;
+- the fraction of the floors: bytes over the measured copy rate, operations over the measured
+  rate of a matrix product.
+
+Run with `python benchmarks/hip_cuda.py [prefill|decode|flex] [LENGTH ...]`.
+"""
+
+import math
+import statistics
+import sys
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (the field's own name)
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tractable.attention.hip import block_sparse_attention, hip_attention, hip_mask
+
+HEADS, KEY_HEADS, WIDTH = 32, 8, 128
+NOMINAL = {2**13: 512, 2**15: 512, 2**17: 2048, 2**18: 4096, 2**20: 16384}
+"""Budget at which the best blocks set the measure, by length."""
+SINK, WINDOW = 16, 128
+SPAN = 128
+PREFILL = {
+    2**13: ({"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 512},),
+    2**15: (
+        {"budget": 512},
+        {"block_q": 64, "stride_q": 4, "budget": 512},
+        {"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 512},
+        {"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 1024},
+        {"block_q": 64, "stride_q": 4, "block_k": 4, "stride_k": 4, "budget": 1024},
+        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 512},
+        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 1024},
+    ),
+    2**17: (
+        {"budget": 2048},
+        {"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 2048},
+        {"block_q": 64, "stride_q": 4, "block_k": 4, "stride_k": 4, "budget": 4096},
+        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 2048},
+        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 4096},
+    ),
+    2**18: (
+        {"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 4096},
+        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 4096},
+        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 8192},
+    ),
+}
+DECODE = {
+    2**17: (
+        {"budget": 2048},
+        {"budget": 2048, "stride_k": 2},
+        {"budget": 1024, "block_k": 1},
+        {"budget": 4096, "block_k": 4, "stride_k": 4},
+    ),
+    2**20: (
+        {"budget": 4096, "stride_k": 2},
+        {"budget": 8192, "stride_k": 2},
+        {"budget": 8192, "block_k": 1},
+        {"budget": 16384, "stride_k": 2},
+    ),
+}
+
+
+def process(length, tau, heads, generator):
+    """AR(1) vectors (1, heads, length, WIDTH) of unit variance, alike for tau tokens."""
+    rho, warm = math.exp(-1.0 / tau), 1024
+    out = torch.empty(1, heads, length, WIDTH, device="cuda", dtype=torch.bfloat16)
+    for head in range(heads):
+        noise = torch.randn(length + warm, WIDTH, device="cuda", generator=generator)
+        noise *= math.sqrt(1.0 - rho * rho)
+        reach = 1
+        while reach < warm:
+            # Twice as many terms of the sum over past noise each time.
+            shifted = F.pad(noise[:-reach], (0, 0, reach, 0))
+            noise += rho**reach * shifted
+            reach *= 2
+        out[0, head] = noise[warm:]
+    return out
+
+
+def make(length, queries):
+    generator = torch.Generator("cuda").manual_seed(length)
+    query = process(queries, 64, HEADS, generator) * (4.0 / math.sqrt(WIDTH))
+    key = process(length, 16, KEY_HEADS, generator)
+    return query, key, torch.roll(key, 1, 3)
+
+
+def clock(call):
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    call()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end)
+
+
+def race(*calls, rounds=5):
+    """Median milliseconds of each call, measured in turn after one call each."""
+    for call in calls:
+        call()
+    taken = [[clock(call) for call in calls] for _ in range(rounds)]
+    return [statistics.median(times) for times in zip(*taken, strict=True)]
+
+
+def graph_of(call):
+    """Capture a call, so that launches cost what they cost in a serving loop."""
+    call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return lambda: [graph.replay() for _ in range(10)]
+
+
+def ceilings():
+    """Bytes a second of a large copy and operations a second of a large product."""
+    source = torch.randn(2**28, device="cuda")
+    target = torch.empty_like(source)
+    square = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    copying, product = race(lambda: target.copy_(source), lambda: square @ square)
+    return 8 * 2**28 / copying * 1e3, 2 * 8192**3 / product * 1e3
+
+
+def spans(length):
+    """First queries of the sampled spans: the last half, evenly."""
+    return [length // 2 + (i + 1) * length // 24 // SPAN * SPAN - SPAN for i in range(12)]
+
+
+def quality(query, key, mask, nominal):
+    """Mass kept by the mask, and by the best blocks of two keys for 32 queries."""
+    kept, best = [], []
+    queries, total = query.shape[2], key.shape[2]
+    offset = total - queries
+    for head in (0, 9, 18, 27):
+        for begin in spans(total) if queries > 1 else (0,):
+            rows = torch.arange(begin, min(begin + SPAN, queries), device="cuda")
+            scores = query[0, head, rows].float() @ key[0, head // 4].float().T
+            later = torch.arange(total, device="cuda") > (rows + offset)[:, None]
+            share = scores.masked_fill_(later, -torch.inf).softmax(-1)
+            step = mask.block_q
+            for block in range(begin // step, -(-(begin + len(rows)) // step)):
+                part = share[max(block * step - begin, 0) : (block + 1) * step - begin]
+                kept.append((part @ reads_of(mask, head, block, total).float()).mean())
+            for first in range(0, len(rows), 32):
+                part = share[first : first + 32]
+                start = int(rows[first]) + offset + 1 - WINDOW
+                mass = part[:, SINK : start - (start - SINK) % 2].mean(0).view(-1, 2).sum(1)
+                found = mass.topk(nominal // 2).values.sum()
+                best.append(found + part[:, :SINK].sum(1).mean() + part[:, start:].sum(1).mean())
+    return float(torch.stack(kept).mean()), float(torch.stack(best).mean())
+
+
+def reads_of(mask, head, block, total):
+    """The keys that one query block reads, as booleans."""
+    reads = torch.zeros(total, dtype=torch.bool, device="cuda")
+    ids = mask.indices[0, head, block].long()
+    ids = ids[ids >= 0]
+    keys = mask.num_sink + ids[:, None] * mask.block_k
+    keys = keys + torch.arange(mask.block_k, device="cuda")
+    start = int(mask.local_start[0, block])
+    reads[keys.clamp(max=total - 1).flatten()] = True
+    reads[start:] = True
+    reads[: mask.num_sink] = True
+    return reads
+
+
+def prefill(length, rates, settings=None):
+    query, key, value = make(length, length)
+    nominal = NOMINAL[length]
+
+    def dense(backend):
+        with sdpa_kernel(backend):
+            return F.scaled_dot_product_attention(
+                query, key, value, is_causal=True, scale=1.0, enable_gqa=True
+            )
+
+    for setting in settings or PREFILL[length]:
+        options = {"num_sink": SINK, "window": WINDOW, "enable_gqa": True, **setting}
+        early = options.setdefault("dense_queries", 2 * options["budget"])
+
+        def tree(options=options):
+            return hip_mask(query, key, **options)
+
+        def whole(options=options):
+            return hip_attention(query, key, value, scale=1.0, **options)
+
+        mask = tree()
+        kept, best = quality(query, key, mask, nominal)
+
+        def sparse(mask=mask):
+            return block_sparse_attention(query, key, value, mask, 1.0)
+
+        ours, cudnn, trees, passes = race(
+            whole,
+            lambda: dense(SDPBackend.CUDNN_ATTENTION),
+            tree,
+            sparse,
+            rounds=3 if length > 2**17 else 5,
+        )
+        share = f"{kept:.3f}/{best:.3f}={kept / best:.3f}"
+        flops = (
+            4
+            * WIDTH
+            * HEADS
+            * (
+                (length - early) * (options["budget"] + WINDOW + SINK + mask.block_q / 2)
+                + early * early / 2
+            )
+        )
+        words = " ".join(f"{k}={v}" for k, v in options.items() if k not in FIXED)
+        print(
+            f"prefill {length:7} {words:58} mass {share:17} tree {trees:8.3f} pass "
+            f"{passes:8.3f} both {ours:8.3f} cuDNN {cudnn:8.3f} ms  {cudnn / ours:5.2f}x  "
+            f"pass at {flops / rates[1] / passes * 1e3:.0%} of the flop floor",
+            flush=True,
+        )
+        del mask, sparse
+
+
+FIXED = ("num_sink", "window", "enable_gqa")
+
+
+def decode(length, rates, settings=None):
+    query, key, value = make(length, 64)
+    query = query[:, :, -1:].contiguous()
+    nominal = NOMINAL[length]
+    packed = query.view(1, KEY_HEADS, HEADS // KEY_HEADS, WIDTH)
+
+    def attend_dense(backend):
+        # The heads of a group as queries of one head: each key is read once.
+        with sdpa_kernel(backend):
+            return F.scaled_dot_product_attention(packed, key, value, scale=1.0)
+
+    rivals = {}
+    for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
+        call = graph_of(lambda backend=backend: attend_dense(backend))
+        rivals[backend.name] = race(call, rounds=7)[0] / 10
+    name = min(rivals, key=rivals.get)
+    dense = graph_of(lambda: attend_dense(getattr(SDPBackend, name)))
+    floor = 4 * length * KEY_HEADS * WIDTH / rates[0] * 1e3
+    print(f"decode {length}: dense {rivals}, bytes floor {floor:.4f} ms", flush=True)
+    for setting in settings or DECODE[length]:
+        options = {
+            "num_sink": SINK,
+            "window": WINDOW,
+            "enable_gqa": True,
+            "dense_queries": 0,
+            **setting,
+        }
+        mask = hip_mask(query, key, **options)
+        kept, best = quality(query, key, mask, nominal)
+        tree = graph_of(lambda options=options: hip_mask(query, key, **options))
+        sparse = graph_of(lambda mask=mask: block_sparse_attention(query, key, value, mask, 1.0))
+        theirs, trees, passes = (t / 10 for t in race(dense, tree, sparse, rounds=11))
+        ours = passes + trees / 8
+        bytes_moved = 4 * HEADS * (options["budget"] + WINDOW + SINK) * WIDTH
+        words = " ".join(f"{k}={v}" for k, v in options.items() if k not in FIXED)
+        print(
+            f"decode {length:8} {words:48} mass {kept:.3f}/{best:.3f}={kept / best:.3f} refresh "
+            f"{trees:.4f} pass {passes:.4f} amortised {ours:.4f} dense {theirs:.4f} ms "
+            f"{theirs / ours:5.2f}x  pass at {bytes_moved / rates[0] / passes * 1e3:.0%} of the "
+            "bytes floor",
+            flush=True,
+        )
+
+
+def flex(length=2**15):
+    """flex_attention executing our mask, beside our pass and cuDNN."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    query, key, value = make(length, length)
+    options = {**PREFILL[length][2], "num_sink": SINK, "window": WINDOW, "dense_queries": 1024}
+    mask = hip_mask(query, key, enable_gqa=True, **options)
+    block_mask = mask.to_flex_block_mask()
+    compiled = torch.compile(flex_attention, dynamic=False)
+
+    def other():
+        return compiled(query, key, value, block_mask=block_mask, scale=1.0, enable_gqa=True)
+
+    ours, theirs = race(
+        lambda: block_sparse_attention(query, key, value, mask, 1.0), other, rounds=3
+    )
+    gap = (other().float() - block_sparse_attention(query, key, value, mask, 1.0).float()).norm()
+    print(
+        f"flex {length}: pass {ours:.3f} ms, flex_attention {theirs:.3f} ms under the same mask, "
+        f"{theirs / ours:.2f}x; relative difference {float(gap / other().float().norm()):.1e}"
+    )
+
+
+def main():
+    what, lengths = sys.argv[1:2] or ["all"], [int(word) for word in sys.argv[2:]]
+    torch.backends.cuda.matmul.allow_tf32 = True
+    rates = ceilings()
+    print(
+        f"{torch.cuda.get_device_name()}: copy {rates[0] / 1e12:.2f} TB/s, product "
+        f"{rates[1] / 1e12:.0f} TFLOP/s"
+    )
+    with torch.no_grad():
+        for length in lengths or PREFILL:
+            if what[0] in ("all", "prefill"):
+                prefill(length, rates)
+        for length in lengths or DECODE:
+            if what[0] in ("all", "decode"):
+                decode(length, rates)
+        if what[0] in ("all", "flex"):
+            flex()
+
+
+if __name__ == "__main__":
+    main()
