@@ -5,6 +5,8 @@ the same inputs (the method, the baseline, peers, a knock-out) and criteria that
 judges. A criterion is one number of the arm `of`, divided by the arm `over` if given, bounded
 by `at_most` or `at_least`. Judging, placebo (the baseline put for `of`) and knock-out (the
 knock-out arm put for `of`) are that one rule with another arm.
+
+Every command loads this file, so its classes generate no methods that nobody calls.
 """
 
 import math
@@ -56,7 +58,7 @@ class Paper(NamedTuple):
     tier: Tier
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Sweep:
     """The sizes of an experiment: a geometric range of whole numbers, or named instances.
 
@@ -98,7 +100,7 @@ class Sweep:
         return {"full": distinct, "short": distinct[::2], "smoke": distinct[:1]}[form]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Criterion:
     """One number of arm `of`, divided by arm `over` if given, against one bound.
 
@@ -170,7 +172,7 @@ class Level(Criterion):
     kind: ClassVar[str] = "level"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Association(Criterion):
     """A rank correlation over the sizes or instances, with `against` or with the axis itself.
 
