@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tractable import stats
+from tractable._core.counting import UNITS
 from tractable.claims import CLOCKED, Arm, Association, Criterion, Experiment, Form, Growth
 from tractable.run._block import AGAIN, CONTENDER
 from tractable.run._jobs import Subject
@@ -278,6 +279,11 @@ def _curves(experiment: Experiment, table: Table) -> dict[str, Any]:
     roles = {arm.name: str(arm.role) for arm in experiment.arms.values()}
     if CONTENDER in table.arms:
         roles[CONTENDER] = "peer"
+
+    def reported(points: list[Any]) -> bool:
+        """Whether an arm has this metric; a count of zero throughout was never noted."""
+        return any(point[1] for point in points) if rule.metric in UNITS else bool(points)
+
     arms = [
         {"name": name, "role": role, "points": [list(p) for p in table.curve(name, rule.metric)]}
         for name, role in sorted(roles.items(), key=lambda each: ORDER[each[1]])
@@ -286,5 +292,5 @@ def _curves(experiment: Experiment, table: Table) -> dict[str, Any]:
         "axis": experiment.sweep.axis,
         "scale": experiment.sweep.scale,
         "metric": rule.metric,
-        "arms": [arm for arm in arms if arm["points"]],
+        "arms": [arm for arm in arms if reported(arm["points"])],
     }
