@@ -280,17 +280,15 @@ def _curves(experiment: Experiment, table: Table) -> dict[str, Any]:
     if CONTENDER in table.arms:
         roles[CONTENDER] = "peer"
 
-    def reported(points: list[Any]) -> bool:
-        """Whether an arm has this metric; a count of zero throughout was never noted."""
-        return any(point[1] for point in points) if rule.metric in UNITS else bool(points)
-
-    arms = [
-        {"name": name, "role": role, "points": [list(p) for p in table.curve(name, rule.metric)]}
-        for name, role in sorted(roles.items(), key=lambda each: ORDER[each[1]])
-    ]
+    arms = []
+    for name, role in sorted(roles.items(), key=lambda each: ORDER[each[1]]):
+        points = [list(point) for point in table.curve(name, rule.metric)]
+        # A count that is zero throughout was never noted.
+        if points and (rule.metric not in UNITS or any(point[1] for point in points)):
+            arms.append({"name": name, "role": role, "points": points})
     return {
         "axis": experiment.sweep.axis,
         "scale": experiment.sweep.scale,
         "metric": rule.metric,
-        "arms": [arm for arm in arms if reported(arm["points"])],
+        "arms": arms,
     }
