@@ -6,12 +6,11 @@ judges. A criterion is one number of the arm `of`, divided by the arm `over` if 
 by `at_most` or `at_least`. Judging, placebo (the baseline put for `of`) and knock-out (the
 knock-out arm put for `of`) are that one rule with another arm.
 
-Every command loads this file, so its classes generate no methods that nobody calls.
+Every command loads this file, so its classes are plain: data classes take longer to make.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from tractable._core.counting import UNITS
@@ -58,7 +57,6 @@ class Paper(NamedTuple):
     tier: Tier
 
 
-@dataclass(eq=False)
 class Sweep:
     """The sizes of an experiment: a geometric range of whole numbers, or named instances.
 
@@ -68,22 +66,35 @@ class Sweep:
         points: how many sizes the full form has; the short form takes every second one.
         scale: "log", or "linear" for laws that are exponential in the size.
         instances: names or numbers instead of a range; every form but smoke takes all.
+
+    Raises:
+        RangeError: for a range that is none.
     """
 
-    axis: str
-    low: int = 0
-    high: int = 0
-    points: int = 13
-    scale: Literal["log", "linear"] = "log"
-    instances: tuple[Size, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse a range that is none."""
-        if not self.instances and not (0 < self.low < self.high and self.points >= 2):
+    def __init__(
+        self,
+        axis: str,
+        low: int = 0,
+        high: int = 0,
+        points: int = 13,
+        scale: Literal["log", "linear"] = "log",
+        *,
+        instances: tuple[Size, ...] = (),
+    ) -> None:
+        """Check and store."""
+        if not instances and not (0 < low < high and points >= 2):
             raise RangeError(
-                f"sweep {self.axis!r} has low {self.low}, high {self.high}, points "
-                f"{self.points}; wanted 0 < low < high and two points, or instances"
+                f"sweep {axis!r} has low {low}, high {high}, points {points}; wanted "
+                "0 < low < high and two points, or instances"
             )
+        self.axis, self.low, self.high, self.points = axis, low, high, points
+        self.scale: Literal["log", "linear"] = scale
+        self.instances = instances
+
+    def __repr__(self) -> str:
+        """Show every field; the hash of a claim's criteria reads it."""
+        inside = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"Sweep({inside})"
 
     def sizes(self, form: Form = "full") -> tuple[Size, ...]:
         """Return the sizes of a form, in order."""
@@ -100,7 +111,6 @@ class Sweep:
         return {"full": distinct, "short": distinct[::2], "smoke": distinct[:1]}[form]
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class Criterion:
     """One number of arm `of`, divided by arm `over` if given, against one bound.
 
@@ -111,35 +121,40 @@ class Criterion:
         over: the arm that it is compared with, on the same inputs.
         at_most, at_least: exactly one of the two.
         within: (low, high) sizes that count; all by default. For instances, their names.
-    """
 
-    metric: str = field(kw_only=False)
-    of: str
-    over: str | None = None
-    at_most: float | None = None
-    at_least: float | None = None
-    within: tuple[Size, ...] | None = None
+    Raises:
+        RangeError: without exactly one finite bound.
+    """
 
     kind: ClassVar[str] = "criterion"
 
-    def __post_init__(self) -> None:
-        """Refuse a criterion without exactly one finite bound."""
-        bounds = [bound for bound in (self.at_most, self.at_least) if bound is not None]
+    def __init__(
+        self,
+        metric: str,
+        *,
+        of: str,
+        over: str | None = None,
+        at_most: float | None = None,
+        at_least: float | None = None,
+        within: tuple[Size, ...] | None = None,
+    ) -> None:
+        """Check and store."""
+        bounds = [bound for bound in (at_most, at_least) if bound is not None]
         if len(bounds) != 1 or not math.isfinite(bounds[0]):
             raise RangeError(
-                f"{self.kind} of {self.metric!r} has at_most={self.at_most}, "
-                f"at_least={self.at_least}; wanted exactly one finite bound"
+                f"{self.kind} of {metric!r} has at_most={at_most}, at_least={at_least}; wanted "
+                "exactly one finite bound"
             )
-
-    @property
-    def bound(self) -> float:
-        """The bound, whichever side it is on."""
-        bound = self.at_least if self.at_most is None else self.at_most
-        return float(bound if bound is not None else math.nan)
+        self.metric, self.of, self.over = metric, of, over
+        self.at_most, self.at_least = at_most, at_least
+        self.bound = float(bounds[0])
+        self.within = within
 
     def judged_on(self, arm: str) -> "Criterion":
         """Return the same rule with another arm in the place of `of`."""
-        return replace(self, of=arm)
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self), of=arm)
+        return made
 
     def covers(self, size: Size, instances: bool) -> bool:
         """Whether a size counts for this criterion."""
@@ -172,18 +187,33 @@ class Level(Criterion):
     kind: ClassVar[str] = "level"
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class Association(Criterion):
     """A rank correlation over the sizes or instances, with `against` or with the axis itself.
 
     Args:
+        metric, of, over, at_most, at_least, within: as in `Criterion`.
         against: another metric of the same arm; None takes the axis, whose instances are
             numbers then.
     """
 
-    against: str | None = None
-
     kind: ClassVar[str] = "association"
+
+    def __init__(
+        self,
+        metric: str,
+        *,
+        of: str,
+        over: str | None = None,
+        against: str | None = None,
+        at_most: float | None = None,
+        at_least: float | None = None,
+        within: tuple[Size, ...] | None = None,
+    ) -> None:
+        """Check and store."""
+        super().__init__(
+            metric, of=of, over=over, at_most=at_most, at_least=at_least, within=within
+        )
+        self.against = against
 
 
 class Arm(NamedTuple):

@@ -5,7 +5,7 @@ data file adds titles and links of those that are not here yet.
 """
 
 import importlib
-import tomllib
+import json
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +61,7 @@ def slug_of(path: str) -> str:
 @cache
 def entries() -> tuple[Entry, ...]:
     """Return every paper: the data file's in its order, then those only found as code."""
-    listed = tomllib.loads((CLAIMS / "catalogue.toml").read_text(encoding="utf-8"))
+    listed = json.loads((CLAIMS / "catalogue.json").read_text(encoding="utf-8"))
     found = {
         f"{file.parent.name}/{file.stem}"
         for file in CLAIMS.glob("*/*.py")

@@ -71,19 +71,22 @@ def list_papers(family: str | None, as_json: bool) -> None:
         _print_json(chosen)
         return
     mine, theirs = _papers.verdicts_here(), _papers.published()
+    lines = []
     for entry in chosen:
         if entry.here:
             claim = claim_of(entry)
             words = [found[entry.slug].word if entry.slug in found else "not run yet"
                      for found in (mine, theirs)]  # fmt: skip
-            click.echo(f"{click.style(entry.slug, bold=True)}  ({claim.paper.tier})")
-            click.echo(f"    {claim.says}")
-            click.echo(f"    here: {_word(words[0])}   published: {_word(words[1])}")
+            lines += [
+                f"{click.style(entry.slug, bold=True)}  ({claim.paper.tier})",
+                f"    {claim.says}",
+                f"    here: {_word(words[0])}   published: {_word(words[1])}",
+            ]
     absent = [entry for entry in chosen if not entry.here]
     if absent:
-        click.echo(f"\nNot here yet ({len(absent)}):")
-    for entry in absent:
-        click.echo(f"    {entry.slug:<24}{entry.title}")
+        lines.append(f"\nNot here yet ({len(absent)}):")
+    lines += [f"    {entry.slug:<25}{entry.title}" for entry in absent]
+    click.echo("\n".join(lines))
 
 
 @tractable.command()
