@@ -297,3 +297,13 @@ def test_where_the_published_folder_is(tmp_path, monkeypatch):
     assert published_measurements("hip") == []
     (package / "published").mkdir()
     assert published_folder() == package / "published"
+
+
+def test_brief_verdicts_are_the_whole_ones_without_their_detail(tmp_path):
+    fill(tmp_path / "a.db")
+    with Store.open(tmp_path / "a.db") as store:
+        store.add_verdict(verdict(HERE, sentence='it says ,"detail":{ and goes on'))
+        write_published(store, "hip", tmp_path)
+    whole, brief = published_verdicts(tmp_path), published_verdicts(tmp_path, brief=True)
+    assert brief["hip"] == [{**row, "detail": {}} for row in whole["hip"]]
+    assert whole["hip"][0]["detail"]

@@ -70,7 +70,7 @@ def list_papers(family: str | None, as_json: bool) -> None:
     if as_json:
         _print_json(chosen)
         return
-    mine, theirs = _papers.verdicts_here(), _papers.published()
+    mine, theirs = _papers.verdicts_here(), _papers.published(brief=True)
     lines = []
     for entry in chosen:
         if entry.here:

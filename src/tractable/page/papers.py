@@ -36,19 +36,26 @@ def verdicts_here() -> dict[str, Verdict]:
     return {verdict.slug: verdict for verdict in sorted(mine, key=lambda verdict: verdict.at)}
 
 
-def published() -> dict[str, Verdict]:
-    """Return the published verdict on each paper; the CPU's where there are several."""
-    return {slug: found[0] for slug, found in published_of_all().items()}
+def published(*, brief: bool = False) -> dict[str, Verdict]:
+    """Return the published verdict on each paper; the CPU's where there are several.
+
+    Args:
+        brief: without `detail`, which takes longest to read.
+    """
+    return {slug: found[0] for slug, found in published_of_all(brief=brief).items()}
 
 
-def published_of_all() -> dict[str, list[Verdict]]:
+def published_of_all(*, brief: bool = False) -> dict[str, list[Verdict]]:
     """Return all published verdicts by slug, the CPU's first.
+
+    Args:
+        brief: without `detail`.
 
     Raises:
         DataError: for a line that is no verdict.
     """
     chosen = {}
-    for slug, found in published_verdicts().items():
+    for slug, found in published_verdicts(brief=brief).items():
         rows = [_as_verdict(slug, row) for row in found]
         chosen[slug] = sorted(rows, key=lambda row: (row.device != "cpu", row.at))
     return {slug: rows for slug, rows in chosen.items() if rows}

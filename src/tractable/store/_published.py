@@ -20,6 +20,8 @@ __all__ = [
 ]
 
 _VERDICT = '{"kind":"verdict"'
+_DETAIL = ',"detail":'
+"""The last field; inside a text its quotes would be escaped."""
 
 
 def published_folder() -> Path | None:
@@ -31,11 +33,14 @@ def published_folder() -> Path | None:
     return None
 
 
-def published_verdicts(folder: Path | None = None) -> dict[str, list[dict[str, Any]]]:
+def published_verdicts(
+    folder: Path | None = None, *, brief: bool = False
+) -> dict[str, list[dict[str, Any]]]:
     """Return the published verdicts of every claim, as the JSON objects that they are.
 
     Args:
         folder: where the files are; None takes `published_folder()`.
+        brief: leave `detail`, by far the longest field, empty and unread.
 
     Returns:
         From slug to its verdicts, by machine and device; only the first lines of each file are
@@ -51,8 +56,9 @@ def published_verdicts(folder: Path | None = None) -> dict[str, list[dict[str, A
             for line in file:
                 if not line.startswith(_VERDICT):
                     break
+                kept = line.partition(_DETAIL)[0] + _DETAIL + "{}}" if brief else line
                 try:
-                    found.setdefault(path.stem, []).append(json.loads(line))
+                    found.setdefault(path.stem, []).append(json.loads(kept))
                 except ValueError as error:
                     raise DataError(f"{path.name} has a malformed verdict ({error})") from None
     return found
