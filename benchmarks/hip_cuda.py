@@ -27,28 +27,30 @@ NOMINAL = {2**13: 512, 2**15: 512, 2**17: 2048, 2**18: 4096, 2**20: 16384}
 """Budget at which the best blocks set the measure, by length."""
 SINK, WINDOW = 16, 128
 SPAN = 128
+FEW = {"block_q": 64, "stride_q": 4, "stride_k": 2}
+MANY = {"block_q": 128, "stride_q": 4, "stride_k": 2}
 PREFILL = {
-    2**13: ({"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 512},),
+    2**13: ({"dense_queries": "auto"}, {**FEW, "budget": 512}),
     2**15: (
         {"budget": 512},
-        {"block_q": 64, "stride_q": 4, "budget": 512},
-        {"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 512},
-        {"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 1024},
-        {"block_q": 64, "stride_q": 4, "block_k": 4, "stride_k": 4, "budget": 1024},
-        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 512},
-        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 1024},
+        {**FEW, "budget": 512},
+        {**FEW, "budget": 512, "dense_queries": "auto"},
+        {**FEW, "budget": 640},
+        {**MANY, "budget": 512},
+        {**MANY, "budget": 768},
+        {**MANY, "budget": 1024},
     ),
     2**17: (
-        {"budget": 2048},
-        {"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 2048},
-        {"block_q": 64, "stride_q": 4, "block_k": 4, "stride_k": 4, "budget": 4096},
-        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 2048},
-        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 4096},
+        {**FEW, "budget": 2048},
+        {**FEW, "budget": 2048, "dense_queries": "auto"},
+        {**FEW, "budget": 3072},
+        {**MANY, "budget": 2048},
+        {**MANY, "budget": 2560},
     ),
     2**18: (
-        {"block_q": 64, "stride_q": 4, "stride_k": 2, "budget": 4096},
-        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 4096},
-        {"block_q": 128, "stride_q": 8, "stride_k": 2, "budget": 8192},
+        {**MANY, "budget": 4096},
+        {**MANY, "budget": 4608},
+        {**MANY, "budget": 6144},
     ),
 }
 DECODE = {
@@ -56,11 +58,10 @@ DECODE = {
         {"budget": 2048},
         {"budget": 2048, "stride_k": 2},
         {"budget": 1024, "block_k": 1},
-        {"budget": 4096, "block_k": 4, "stride_k": 4},
+        {"budget": 896, "block_k": 1},
     ),
     2**20: (
-        {"budget": 4096, "stride_k": 2},
-        {"budget": 8192, "stride_k": 2},
+        {"budget": 6144, "block_k": 1},
         {"budget": 8192, "block_k": 1},
         {"budget": 16384, "stride_k": 2},
     ),
@@ -100,12 +101,18 @@ def clock(call):
     return begin.elapsed_time(end)
 
 
-def race(*calls, rounds=5):
-    """Median milliseconds of each call, measured in turn after one call each."""
+def race(*calls, rounds=5, repeats=1):
+    """Median milliseconds of each call, measured in turn after one call each.
+
+    Short calls are repeated back to back, as in a model, so that launches overlap with work.
+    """
     for call in calls:
         call()
-    taken = [[clock(call) for call in calls] for _ in range(rounds)]
-    return [statistics.median(times) for times in zip(*taken, strict=True)]
+    taken = [
+        [clock(lambda call=call: [call() for _ in range(repeats)]) for call in calls]
+        for _ in range(rounds)
+    ]
+    return [statistics.median(times) / repeats for times in zip(*taken, strict=True)]
 
 
 def graph_of(call):
@@ -182,7 +189,10 @@ def prefill(length, rates, settings=None):
 
     for setting in settings or PREFILL[length]:
         options = {"num_sink": SINK, "window": WINDOW, "enable_gqa": True, **setting}
-        early = options.setdefault("dense_queries", 2 * options["budget"])
+        budget = options.setdefault("budget", 512)
+        early = options.setdefault("dense_queries", 2 * budget)
+        if early == "auto":
+            early = length if length <= 16 * budget else 10 * budget
 
         def tree(options=options):
             return hip_mask(query, key, **options)
@@ -202,16 +212,14 @@ def prefill(length, rates, settings=None):
             tree,
             sparse,
             rounds=3 if length > 2**17 else 5,
+            repeats=10 if length <= 2**15 else 1,
         )
         share = f"{kept:.3f}/{best:.3f}={kept / best:.3f}"
         flops = (
             4
             * WIDTH
             * HEADS
-            * (
-                (length - early) * (options["budget"] + WINDOW + SINK + mask.block_q / 2)
-                + early * early / 2
-            )
+            * ((length - early) * (budget + WINDOW + SINK + mask.block_q / 2) + early * early / 2)
         )
         words = " ".join(f"{k}={v}" for k, v in options.items() if k not in FIXED)
         print(

@@ -16,7 +16,7 @@ from torch.nn.attention.flex_attention import flex_attention
 import tractable
 from tractable._core import DataError, RangeError, ShapeError
 from tractable.attention import hip
-from tractable.attention.hip import _attention, _decode, _reference
+from tractable.attention.hip import _attention, _decode, _paths, _reference
 
 BACKENDS = ("torch", "numba")
 SMALL = {"budget": 16, "block_q": 8, "num_sink": 3, "window": 5, "dense_queries": 0}
@@ -534,7 +534,7 @@ def test_numba_refuses_what_it_cannot_do():
 def test_without_numba_it_warns_once_and_runs(monkeypatch):
     monkeypatch.setitem(sys.modules, "tractable.attention.hip._numba", None)
     monkeypatch.delattr(hip, "_numba", raising=False)
-    _attention._load_numba.cache_clear()
+    _paths._load_numba.cache_clear()
     try:
         with pytest.warns(tractable._core.SlowPathWarning, match=r"tractable\[jit\]"):
             out = attend(*make())
@@ -544,7 +544,7 @@ def test_without_numba_it_warns_once_and_runs(monkeypatch):
         with pytest.raises(tractable._core.MissingPackageError, match="numba"):
             attend(*make(), backend="numba")
     finally:
-        _attention._load_numba.cache_clear()
+        _paths._load_numba.cache_clear()
 
 
 def test_the_naive_tree_is_right_by_hand():

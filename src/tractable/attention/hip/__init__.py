@@ -15,8 +15,9 @@ Departures: the tree is in whole numbers and ties go to the earlier block, so re
 sampled queries of a block are counted back from its last one. `dense_queries="auto"` is the fixed
 point of the official rule, p = 3 (log2(p / 2k) + 1) k, about ten budgets, because a rule that
 depends on the final length would change early outputs when tokens are added. Between refreshes
-the local keys grow instead of sliding, so no key falls into a gap. Heads that pool their budgets,
-the multi-stage successor, caches outside main memory and GPU kernels are left out.
+the local keys grow instead of sliding, so no key falls into a gap. On a GPU everything is dense up
+to sixteen budgets of keys, where launches cost more than they save. Heads that pool their budgets,
+the multi-stage successor, paged caches and caches outside main memory are left out.
 """
 
 from tractable.attention.hip._attention import block_sparse_attention, hip_attention, hip_mask

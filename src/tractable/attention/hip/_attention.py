@@ -1,18 +1,16 @@
 """The public functions: attention, its mask, and attention under a given mask."""
 
-import warnings
-from collections.abc import Callable
-from functools import cache
-from typing import Literal, NamedTuple, get_args, overload
+from typing import Literal, overload
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tractable._core import MissingPackageError, RangeError, ShapeError, SlowPathWarning, note
+from tractable._core import ShapeError, note
 from tractable._core.counting import listening
-from tractable.attention.hip import _sparse, _tree
+from tractable.attention.hip import _sparse
 from tractable.attention.hip._mask import HipMask
+from tractable.attention.hip._paths import find_path
 from tractable.attention.hip._settings import (
     Backend,
     HipSettings,
@@ -20,11 +18,17 @@ from tractable.attention.hip._settings import (
     check_attention,
     check_first_key,
     find_regions,
+    is_all_dense,
 )
 
-__all__ = ["attend", "block_sparse_attention", "hip_attention", "hip_mask", "make_mask"]
-
-INSTALL = "pip install 'tractable[jit]'"
+__all__ = [
+    "attend",
+    "attend_if_dense",
+    "block_sparse_attention",
+    "hip_attention",
+    "hip_mask",
+    "make_mask",
+]
 
 
 @overload
@@ -133,9 +137,11 @@ def hip_attention(
         first_key: position of each row's first real key, for padding on the left. Queries before
             it read nothing and give zeros.
         dense_queries: leading positions that attend to everything; `auto` takes ten budgets,
-            below which the tree costs as much as it saves.
+            below which the tree costs as much as it saves. On a GPU it also leaves everything
+            dense where the keys are no more than sixteen budgets.
         generator: draws the seed of `random` representatives.
-        backend: `numba` (CPU, float32, no gradients), `torch`, or the faster one that can do it.
+        backend: `numba` (CPU, float32, no gradients), `triton` (CUDA; float32 or 16 bits; heads
+            of 64 or 128), `torch`, or the fastest one that can do it.
         check_finite: refuse NaN and infinities, which reads every key. Without it a NaN in a key
             that is read becomes a NaN in the output.
         return_mask: return the mask too.
@@ -176,6 +182,12 @@ def hip_attention(
         is_causal=is_causal,
         check_finite=check_finite,
     )
+    if mask is None and not return_mask:
+        out = attend_if_dense(
+            settings, query, key, value, first_key=first_key, is_causal=is_causal, scale=scale
+        )
+        if out is not None:
+            return out
     if mask is None:
         mask = make_mask(
             settings,
@@ -315,15 +327,16 @@ def make_mask(
     """Make the mask, an all-dense one where that is no dearer."""
     length, total = query.shape[2], key.shape[2]
     begin = check_first_key(first_key, query.shape[0], total, query.device)
-    short = total <= settings.budget + settings.window + settings.num_sink
-    regions = find_regions(settings, length, total, begin, is_causal, dense=short)
+    dense = is_all_dense(settings, total, is_causal, key.device)
+    regions = find_regions(settings, length, total, begin, is_causal, dense=dense)
     seed = 0
     if settings.representative == "random":
         seed = int(torch.randint(2**31, (1,), generator=generator))
-    path = _find_path(backend, query, key, grad=False)
+    path = find_path(backend, query, key, grad=False)
     query, key = query.detach(), key.detach()
     indices, counts, reads = path.choose_blocks(settings, query, key, regions, seed)
-    note("key reads", reads)
+    if _listens():
+        note("key reads", reads)
     return HipMask(
         indices=indices,
         counts=counts,
@@ -351,19 +364,52 @@ def attend(
 ) -> tuple[Tensor, Tensor]:
     """Attend under a mask; one that keeps everything goes to torch's own dense attention.
 
-    Dense attention has no logarithms of sums: that tensor is empty then.
+    Dense attention has no logarithms of sums: that tensor is empty then. The path on the GPU
+    does such a mask itself rather than wait for the device to tell.
     """
-    if listening():
+    if _listens():
         note("key reads", mask.key_reads())
+    path = find_path(backend, query, key, value, grad=_sparse.needs_grad(query, key, value))
+    dense = dense and not path.waits_for_nothing
     if dense and bool((mask.local_start == mask.first_key[:, None]).all()):
         first_key = mask.first_key if bool(mask.first_key.any()) else None
         out = _sparse.attend_dense(
             query, key, value, first_key=first_key, is_causal=mask.is_causal, scale=scale
         )
         return out, out.new_empty(0)
-    path = _find_path(backend, query, key, value, grad=_sparse.needs_grad(query, key, value))
     out, lse = path.attend_sparse(query, key, value, mask, scale)
     return out, lse
+
+
+def _listens() -> bool:
+    """Whether cost is counted; a compiled graph counts none."""
+    return not torch.compiler.is_compiling() and listening()
+
+
+def attend_if_dense(
+    settings: HipSettings,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    first_key: Tensor | None,
+    is_causal: bool,
+    scale: float,
+) -> Tensor | None:
+    """Attend to everything on a GPU if the lengths tell so, without asking the device.
+
+    Returns:
+        The output; None where a mask is needed, or counted.
+    """
+    if not query.is_cuda or _listens():
+        return None
+    if not is_all_dense(settings, key.shape[2], is_causal, key.device):
+        return None
+    if first_key is not None:
+        first_key = check_first_key(first_key, query.shape[0], key.shape[2], query.device)
+    return _sparse.attend_dense(
+        query, key, value, first_key=first_key, is_causal=is_causal, scale=scale
+    )
 
 
 def _check_mask(mask: HipMask, query: Tensor, key: Tensor, is_causal: bool) -> None:
@@ -374,46 +420,3 @@ def _check_mask(mask: HipMask, query: Tensor, key: Tensor, is_causal: bool) -> N
             f"mask was made for (batch, heads, queries, keys, causal) = {tuple(got)} and the call "
             f"has {wanted}; make it again with hip_mask"
         )
-
-
-class _Path(NamedTuple):
-    """One implementation of the two passes."""
-
-    choose_blocks: Callable[..., tuple[Tensor, Tensor, int]]
-    attend_sparse: Callable[..., tuple[Tensor, Tensor]]
-
-
-TORCH = _Path(_tree.choose_blocks, _sparse.attend_sparse)
-
-
-def _find_path(backend: Backend, *tensors: Tensor, grad: bool) -> _Path:
-    """Choose the implementation that does the work."""
-    able = not grad and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-    if backend not in get_args(Backend):
-        raise RangeError(f"backend is {backend!r}; wanted one of {', '.join(get_args(Backend))}")
-    if backend == "numba" and not able:
-        raise RangeError(
-            f"backend is 'numba' and the tensors are {tensors[0].dtype} on {tensors[0].device}"
-            f"{', with gradients' if grad else ''}; it takes float32 on the CPU without "
-            "gradients: use backend='torch'"
-        )
-    if backend == "torch" or not able:
-        return TORCH
-    return _load_numba(must=backend == "numba") or TORCH
-
-
-@cache
-def _load_numba(must: bool) -> _Path | None:
-    try:
-        from tractable.attention.hip import _numba
-    except ImportError as error:
-        if must:
-            raise MissingPackageError(f"numba is not installed; {INSTALL}") from error
-        warnings.warn(
-            "numba is not installed: HiP attention runs on torch, several times slower on the "
-            f"CPU; {INSTALL}",
-            SlowPathWarning,
-            stacklevel=2,
-        )
-        return None
-    return _Path(_numba.choose_blocks, _numba.attend_sparse)

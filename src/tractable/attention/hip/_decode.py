@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tractable._core.checks import check_integer
-from tractable.attention.hip._attention import attend, make_mask
+from tractable.attention.hip._attention import attend, attend_if_dense, make_mask
 from tractable.attention.hip._mask import HipMask
 from tractable.attention.hip._settings import Backend, HipSettings, check_attention
 
@@ -89,6 +89,12 @@ class HipDecodeState:
             ShapeError: if the tensors do not fit together.
         """
         scale = check_attention(query, key, value, scale=scale, enable_gqa=True, is_causal=True)
+        whole = attend_if_dense(
+            self.settings, query, key, value, first_key=first_key, is_causal=True, scale=scale
+        )
+        if whole is not None:
+            self._held.pop(layer, None)
+            return whole
         held = self._held.get(layer)
         if (
             held is not None

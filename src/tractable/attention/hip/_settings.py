@@ -19,13 +19,17 @@ __all__ = [
     "check_attention",
     "check_first_key",
     "find_regions",
+    "is_all_dense",
 ]
 
 Representative = Literal["center", "first", "last", "random"]
-Backend = Literal["auto", "torch", "numba"]
+Backend = Literal["auto", "torch", "numba", "triton"]
 
 DENSE_UNTIL = 10
 """Budgets of positions for which the tree costs as much as it saves: p = 3 (log2(p / 2k) + 1) k."""
+
+DENSE_UNTIL_ON_GPU = 16
+"""Budgets of keys up to which a GPU is faster when it attends to all: launches cost there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,17 @@ def find_regions(
         first_query = torch.zeros_like(first_key)
     blocks = (local_start - sink_end).clamp(min=0).add(settings.block_k - 1) // settings.block_k
     return Regions(first_key, first_query, local_start, blocks)
+
+
+def is_all_dense(
+    settings: HipSettings, key_length: int, is_causal: bool, device: torch.device
+) -> bool:
+    """Whether every query attends to everything, as far as the lengths alone can tell."""
+    dense = settings.dense_positions
+    if settings.dense_queries == "auto" and device.type == "cuda":
+        dense = DENSE_UNTIL_ON_GPU * settings.budget
+    short = key_length <= settings.budget + settings.window + settings.num_sink
+    return short or (is_causal and key_length <= dense)
 
 
 def check_attention(
