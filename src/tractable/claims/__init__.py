@@ -323,6 +323,12 @@ class Experiment:
         """Whether a criterion or guard needs a clock or a memory meter."""
         return any(rule.metric in CLOCKED for rule in self.rules)
 
+    def lacks(self) -> list[str]:
+        """Return the needed packages that are not installed."""
+        import importlib.util
+
+        return [name for name in self.needs if importlib.util.find_spec(name) is None]
+
     def judges(self, metric: str) -> bool:
         """Whether a criterion or guard is about this metric."""
         return any(rule.metric == metric for rule in self.rules)

@@ -1,9 +1,8 @@
 """What `show` says of a paper's code."""
 
-import importlib.util
-
 from tractable.claims.catalogue import Entry, claim_of
-from tractable.claims.source import docstring_of, public_names
+from tractable.claims.source import public_names, sections_of
+from tractable.cli._report import wrap
 
 __all__ = ["module_lines"]
 
@@ -13,27 +12,10 @@ def module_lines(entry: Entry) -> list[str]:
     names = public_names(entry)
     claim = claim_of(entry)
     lines = ["", f"  from {entry.module} import {', '.join(names)}", ""]
-    for section in ("Symbols:", "Departures:"):
-        lines += ["  " + line for line in _section(docstring_of(entry), section)]
-    lines.append(f"  Agreement: {claim.agreement}")
+    for heading, items in sections_of(entry, ("Symbols", "Departures")):
+        lines += [line for item in items for line in wrap(f"{heading}: {item}")]
+    lines += wrap(f"Agreement: {claim.agreement}")
     for experiment in claim:
-        lacks = [name for name in experiment.needs if importlib.util.find_spec(name) is None]
-        if lacks:
+        if lacks := experiment.lacks():
             lines.append(f"  Missing for {experiment.name}: {', '.join(lacks)}")
     return lines
-
-
-def _section(text: str, heading: str) -> list[str]:
-    """Return the lines of a docstring's section, up to the next one."""
-    lines = text.splitlines()
-    found: list[str] = []
-    for line in lines:
-        if line.startswith(heading):
-            found.append(line)
-        elif found and (not line.strip() or (line[:1].isalpha() and line.rstrip()[-1:] == ":")):
-            break
-        elif found:
-            if line[:1].isalpha():
-                break
-            found.append(line)
-    return found

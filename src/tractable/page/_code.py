@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 import tractable
 from tractable.claims.catalogue import Entry, claim_of
-from tractable.claims.source import docstring_of, files_of, public_names
+from tractable.claims.source import files_of, public_names, sections_of
 from tractable.page._text import clean
 
 __all__ = ["Code", "Piece", "code_of"]
@@ -63,7 +63,10 @@ def code_of(entry: Entry) -> Code:
         import_line,
         found.get("reference"),
         tuple(found[name] for name in order),
-        tuple(_sections(docstring_of(entry), ("Symbols:", "Departures:"))),
+        tuple(
+            (heading, tuple(clean(item) for item in items))
+            for heading, items in sections_of(entry, ("Symbols", "Departures"))
+        ),
     )
 
 
@@ -103,23 +106,6 @@ def _flat(name: str) -> str:
 def _imported(node: ast.AST) -> list[str]:
     found = [inner for inner in ast.walk(node) if isinstance(inner, ast.ImportFrom)]
     return [alias.name for inner in found for alias in inner.names]
-
-
-def _sections(text: str, headings: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the items of the docstring's paragraphs that start with one of these words."""
-    blocks: list[list[str]] = []
-    for line in text.splitlines():
-        starts = line[:1].isupper() and line.split(" ")[0].endswith(":")
-        if starts or not line.strip() or not blocks:
-            blocks.append([])
-        blocks[-1].append(line.strip())
-    for block in blocks:
-        body = "\n".join(block)
-        for heading in headings:
-            if body.startswith(heading):
-                items = body.removeprefix(heading).replace("\n- ", "\0").replace("\n", " ")
-                read = tuple(clean(item.strip()) for item in items.split("\0") if item.strip())
-                yield heading.rstrip(":"), read
 
 
 def _colour(lines: list[str]) -> Markup:

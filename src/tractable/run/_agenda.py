@@ -1,6 +1,5 @@
 """What is still to be run, and which round comes next."""
 
-import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -59,8 +58,7 @@ class Agenda:
 
 def missing(experiment: Experiment, device: str = "cpu") -> str | None:
     """Say why an experiment cannot run here, None if it can."""
-    lacks = [name for name in experiment.needs if importlib.util.find_spec(name) is None]
-    if lacks:
+    if lacks := experiment.lacks():
         return f"needs {', '.join(lacks)}"
     if device not in experiment.devices:
         return f"runs on {', '.join(experiment.devices)} only"
