@@ -46,6 +46,8 @@ PREFILL = {
         {**FEW, "budget": 3072},
         {**MANY, "budget": 2048},
         {**MANY, "budget": 2560},
+        {**FEW, "budget": 8192},
+        {**FEW, "budget": 16384},
     ),
     2**18: (
         {**MANY, "budget": 4096},
@@ -59,8 +61,13 @@ DECODE = {
         {"budget": 2048, "stride_k": 2},
         {"budget": 1024, "block_k": 1},
         {"budget": 896, "block_k": 1},
+        {"budget": 8192},
+        {"budget": 16384},
+        {"budget": 32768},
     ),
     2**20: (
+        {"budget": 5760, "block_k": 1},
+        {"budget": 5888, "block_k": 1},
         {"budget": 6144, "block_k": 1},
         {"budget": 8192, "block_k": 1},
         {"budget": 16384, "stride_k": 2},

@@ -151,42 +151,73 @@ def _rank(score):
 
 @triton.jit
 @no_type_check
+def _unrank(rank):
+    """The float of a rank."""
+    return (rank ^ ((rank >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+@no_type_check
 def keep_best(
-    starts, ends, held, active, scores, chunks,
-    CHUNKS: tl.constexpr, IS_WIDE: tl.constexpr,
+    starts, ends, active, scores, next_starts, next_ends, next_held, next_active, chunks,
+    CHUNKS: tl.constexpr, PART: tl.constexpr, IS_WIDE: tl.constexpr,
 ):  # fmt: skip
     """Keep each row's best halves in their order; of equals the earlier ones.
 
-    Scores come as all left halves, then all right ones; empty halves have minus infinity.
+    Scores come as all left halves, then all right ones; empty halves have minus infinity. A
+    program finds where the row's best begin and moves the halves of its own PART of the chunks.
     """
     row = tl.program_id(0).to(tl.int64)
+    first = tl.program_id(1) * PART
+    own = first + tl.arange(0, PART)
+    is_own = own < chunks
+    begin = tl.load(starts + row * chunks + own, mask=is_own, other=0)
     if tl.load(active + row) == 0:
+        tl.store(next_starts + row * chunks + own, begin, mask=is_own)
         return
     chunk = tl.arange(0, CHUNKS)
     inside = chunk < chunks
     left = tl.load(scores + 2 * row * chunks + chunk, mask=inside, other=float("-inf"))
     right = tl.load(scores + (2 * row + 1) * chunks + chunk, mask=inside, other=float("-inf"))
     left_rank, right_rank = _rank(left), _rank(right)
-    # The chunks-th largest is found by bisection, which ends early where it divides the halves
-    # exactly; there are as many that are not empty.
+    # The chunks-th largest lies in [threshold, highest]: trials are placed where a straight line
+    # between the counts at both ends says, every third one in the middle. The search ends early
+    # where a trial divides the halves exactly; there are as many that are not empty.
     lowest = tl.minimum(
         tl.where(left > float("-inf"), left_rank, 2147483647),
         tl.where(right > float("-inf"), right_rank, 2147483647),
     )
     threshold = tl.min(lowest, 0).to(tl.int64)
     highest = tl.max(tl.maximum(left_rank, right_rank), 0).to(tl.int64)
+    at_least, beyond, step = 2 * chunks, 0, 0
     while threshold < highest:
-        middle = (threshold + highest + 1) >> 1
+        low, high = _unrank(threshold.to(tl.int32)), _unrank(highest.to(tl.int32))
+        part = (at_least - chunks).to(tl.float32) / tl.maximum(at_least - beyond, 1)
+        guess = _rank(low + (high - low) * part).to(tl.int64)
+        guess = tl.minimum(tl.maximum(guess, threshold + 1), highest)
+        middle = tl.where(step % 3 == 2, (threshold + highest + 1) >> 1, guess)
         trial = middle.to(tl.int32)
         count = tl.sum((left_rank >= trial).to(tl.int32) + (right_rank >= trial).to(tl.int32), 0)
         highest = tl.where(count < chunks, middle - 1, tl.where(count == chunks, middle, highest))
         threshold = tl.where(count < chunks, threshold, middle)
+        at_least = tl.where(count < chunks, at_least, count)
+        beyond = tl.where(count < chunks, count, beyond)
+        step += 1
     threshold = threshold.to(tl.int32)
+    better = (left_rank > threshold).to(tl.int32) + (right_rank > threshold).to(tl.int32)
+    tied = (left_rank == threshold).to(tl.int32) + (right_rank == threshold).to(tl.int32)
+    room = chunks - tl.sum(better, 0)
+    better_first = tl.sum(tl.where(chunk < first, better, 0), 0)
+    tied_first = tl.sum(tl.where(chunk < first, tied, 0), 0)
+
+    end = tl.load(ends + row * chunks + own, mask=is_own, other=0)
+    left = tl.load(scores + 2 * row * chunks + own, mask=is_own, other=float("-inf"))
+    right = tl.load(scores + (2 * row + 1) * chunks + own, mask=is_own, other=float("-inf"))
+    left_rank, right_rank = _rank(left), _rank(right)
     left_better, right_better = left_rank > threshold, right_rank > threshold
     left_tied, right_tied = left_rank == threshold, right_rank == threshold
     better = left_better.to(tl.int32) + right_better.to(tl.int32)
     tied = left_tied.to(tl.int32) + right_tied.to(tl.int32)
-    room = chunks - tl.sum(better, 0)
     if IS_WIDE:
         better_before = tl.cumsum(better, 0) - better
         tied_before = tl.cumsum(tied, 0) - tied
@@ -195,25 +226,25 @@ def keep_best(
         both = better + (tied << 16)
         before = tl.cumsum(both, 0) - both
         better_before, tied_before = before & 0xFFFF, before >> 16
+    better_before += better_first
+    tied_before += tied_first
     left_kept = left_better | (left_tied & (tied_before < room))
-    left_slot = better_before + tl.minimum(tied_before, room)
+    left_slot = row * chunks + better_before + tl.minimum(tied_before, room)
     better_before += left_better.to(tl.int32)
     tied_before += left_tied.to(tl.int32)
     right_kept = right_better | (right_tied & (tied_before < room))
-    right_slot = better_before + tl.minimum(tied_before, room)
+    right_slot = row * chunks + better_before + tl.minimum(tied_before, room)
 
-    begin = tl.load(starts + row * chunks + chunk, mask=inside, other=0)
-    end = tl.load(ends + row * chunks + chunk, mask=inside, other=0)
     middle = (begin + end + 1) // 2
-    tl.debug_barrier()  # all loads come before the stores over them
-    tl.store(starts + row * chunks + left_slot, begin, mask=left_kept)
-    tl.store(ends + row * chunks + left_slot, middle, mask=left_kept)
-    tl.store(held + row * chunks + left_slot, left, mask=left_kept)
-    tl.store(starts + row * chunks + right_slot, middle, mask=right_kept)
-    tl.store(ends + row * chunks + right_slot, end, mask=right_kept)
-    tl.store(held + row * chunks + right_slot, right, mask=right_kept)
+    tl.store(next_starts + left_slot, begin, mask=left_kept)
+    tl.store(next_ends + left_slot, middle, mask=left_kept)
+    tl.store(next_held + left_slot, left, mask=left_kept)
+    tl.store(next_starts + right_slot, middle, mask=right_kept)
+    tl.store(next_ends + right_slot, end, mask=right_kept)
+    tl.store(next_held + right_slot, right, mask=right_kept)
     longest = tl.maximum(
         tl.max(tl.where(left_kept, middle - begin, 0), 0),
         tl.max(tl.where(right_kept, end - middle, 0), 0),
     )
-    tl.store(active + row, (longest > 1).to(tl.int32))
+    if longest > 1:
+        tl.store(next_active + row, 1)

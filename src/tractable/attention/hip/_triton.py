@@ -22,7 +22,7 @@ __all__ = ["attend_sparse", "choose_blocks"]
 
 RULES = {"center": 0, "first": 1, "last": 2, "random": 3}
 ENTRIES = 2**27
-"""Chunks of the tree held at once, over all query blocks: sixteen bytes each."""
+"""Chunks of the tree held at once, over all query blocks: 28 bytes each."""
 LOG2_E = 1.4426950408889634
 SPLITS = 4096
 """Programs that decoding aims at, of one warp each: some thirty for each multiprocessor."""
@@ -31,8 +31,10 @@ SPLIT_KEYS = 32
 SPLIT_WARPS, SPLIT_STAGES = 1, 3
 FEW = 512
 """Query blocks that leave the device idle, as in decoding."""
-PROGRAMS = 4096
+PROGRAMS = 8192
 """Programs that the tree aims at where query blocks are few."""
+PARTS = 128
+"""Programs that share the selection where query blocks are few: one for each multiprocessor."""
 
 
 class Tiles(NamedTuple):
@@ -133,30 +135,35 @@ def _choose(  # noqa: PLR0917 - an operator's arguments are plain
     indices, counts, reads = _make_choice(query, totals, chunks)
     reads.zero_()
     at_once = min(rows, max(1, ENTRIES // chunks))
-    ends = torch.empty(at_once, chunks, dtype=torch.int32, device=query.device)
-    held = torch.empty(at_once, chunks, dtype=torch.float32, device=query.device)
+    spare = torch.empty(3, at_once, chunks, dtype=torch.int32, device=query.device)
+    held = torch.empty(2, at_once, chunks, dtype=torch.float32, device=query.device)
     scores = torch.empty(at_once, 2 * chunks, dtype=torch.float32, device=query.device)
-    active = torch.empty(rows, dtype=torch.int32, device=query.device)
     flat, flat_counts = indices.view(rows, chunks), counts.view(rows)
     halves = min(TREE.halves, triton.next_power_of_2(max(2 * chunks, 16)))
     tiles = triton.cdiv(2 * chunks, halves)
     share = triton.cdiv(tiles, min(tiles, triton.cdiv(PROGRAMS, rows)))
     samples = max(16, triton.next_power_of_2(-(-min(block_q, length) // stride_q)))
     every = triton.next_power_of_2(chunks)
-    # A row is one program: where rows are few, it takes all the threads there are.
-    warps = min(32, max(1, every // 256)) if rows < FEW else min(8, max(1, every // 512))
+    warps = min(8, max(1, every // 512))
+    parts = min(every // 256, PARTS // rows) if rows < FEW and every > 256 else 1
+    part = every // triton.next_power_of_2(max(parts, 1))
     longest = -(-max(-(-(key.shape[2] - num_sink) // block_k), 1) // chunks)
+    depths = (longest - 1).bit_length()
+    active = torch.zeros(depths + 1, rows, dtype=torch.int32, device=query.device)
     totals, first_key = totals.contiguous(), first_key.contiguous()
     first_query, local_start = first_query.contiguous(), local_start.contiguous()
     for begin in range(0, rows, at_once):
         taken = min(at_once, rows - begin)
-        starts, busy = flat[begin : begin + taken], active[begin : begin + taken]
+        busy = active[:, begin : begin + taken]
+        # Each round writes where the next one reads; the last one writes the answer.
+        sides = [(flat[begin : begin + taken], spare[0], held[0]), (spare[1], spare[2], held[1])]
+        starts, ends, scored = sides[depths % 2]
         hip_tree.start_chunks[(taken,)](
             totals,
             starts,
             ends,
             flat_counts[begin : begin + taken],
-            busy,
+            busy[0],
             begin,
             heads,
             blocks,
@@ -165,15 +172,15 @@ def _choose(  # noqa: PLR0917 - an operator's arguments are plain
             IS_WIDE=chunks > 2**14 - 1,
             num_warps=warps,
         )
-        left, depth = longest, 0
-        while left > 1:
+        for depth in range(depths):
+            starts, ends, scored = sides[(depths - depth) % 2]
             hip_tree.score_halves[(taken, triton.cdiv(tiles, share))](
                 query,
                 key,
                 starts,
                 ends,
-                held,
-                busy,
+                scored,
+                busy[depth],
                 scores,
                 reads[begin : begin + taken],
                 first_key,
@@ -205,18 +212,19 @@ def _choose(  # noqa: PLR0917 - an operator's arguments are plain
                 num_warps=TREE.warps,
                 num_stages=TREE.stages if query.dtype != torch.float32 else 2,
             )
-            hip_tree.keep_best[(taken,)](
+            hip_tree.keep_best[(taken, every // part)](
                 starts,
                 ends,
-                held,
-                busy,
+                busy[depth],
                 scores,
+                *sides[(depths - depth - 1) % 2],
+                busy[depth + 1],
                 chunks,
                 CHUNKS=every,
-                IS_WIDE=chunks > 2**14 - 1,
+                PART=part,
+                IS_WIDE=part > 2**14 - 1,
                 num_warps=warps,
             )
-            left, depth = (left + 1) // 2, depth + 1
     return indices, counts, reads
 
 
