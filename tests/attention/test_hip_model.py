@@ -125,8 +125,29 @@ def test_what_it_does_not_do_is_refused(tiny):
             _hf._check_call(tiny.model.layers[0].self_attn, None, 0.0, {name: 4})
     with pytest.raises(RangeError, match="without causality"):
         _hf._check_call(tiny.model.layers[0].self_attn, None, 0.0, {"is_causal": False})
-    with pytest.raises(ShapeError, match="not a static one"):
-        _hf.find_first_keys(1, 1, 64, q_offset=9)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_static_caches_generate_what_growing_ones_do(tiny, padded):
+    hip.register(NAMED, dense_layers=(0,), refresh_every=4, **SMALL)
+    tiny.set_attn_implementation(NAMED)
+    tokens = tokens_of()
+    mask = torch.ones_like(tokens)
+    if padded:
+        mask[0, :37] = 0
+    written = [
+        tiny.generate(
+            tokens,
+            attention_mask=mask,
+            max_new_tokens=12,
+            do_sample=False,
+            pad_token_id=0,
+            cache_implementation=cache,
+        )
+        for cache in (None, "static")
+    ]
+    assert written[0].shape == (2, 212)
+    torch.testing.assert_close(*written)
 
 
 def test_training_under_hip_reaches_the_weights(tiny):

@@ -11,11 +11,37 @@ from typing import no_type_check
 import triton  # type: ignore[import-not-found,unused-ignore]  # comes with torch for CUDA
 import triton.language as tl  # type: ignore[import-not-found,unused-ignore]  # the same
 
-__all__ = ["attend_blocks", "attend_split", "merge_splits"]
+__all__ = ["attend_blocks", "attend_split", "find_rows", "merge_splits"]
 
 LATEST = tl.constexpr(2**31 - 1)
 LONG = tl.constexpr(128)
 """Local keys from which on a loop without tests pays."""
+
+
+@triton.jit
+@no_type_check
+def find_rows(position, first, row, page_row, table, PAGE: tl.constexpr):
+    """Where keys or values at positions begin; in pages, if PAGE is their size, by a table."""
+    if PAGE == 0:
+        return position.to(tl.int64) * row
+    token = tl.maximum(position - first, 0)
+    page = tl.load(table + token // PAGE).to(tl.int64)
+    return page * page_row + (token % PAGE).to(tl.int64) * row
+
+
+@triton.jit
+@no_type_check
+def _load_rows(
+    keys, values, position, first, key_row, key_page, value_row, value_page, table,
+    width, value_width, PAGE: tl.constexpr,
+):  # fmt: skip
+    """Tiles of keys and values at positions."""
+    spot = find_rows(position, first, key_row, key_page, table, PAGE)
+    other = find_rows(position, first, value_row, value_page, table, PAGE)
+    return (
+        tl.load(keys + spot[:, None] + width[None, :]),
+        tl.load(values + other[:, None] + value_width[None, :]),
+    )
 
 
 @triton.jit
@@ -61,9 +87,9 @@ def attend_blocks(
     query, key, value, out, lse, indices, counts, local_start, first_key,
     query_batch, query_head, query_row, key_batch, key_head, key_row,
     value_batch, value_head, value_row,
-    heads, group, blocks, chunks, length, total_keys, num_sink, block_q, scale,
+    pages, pages_row, heads, group, blocks, chunks, length, total_keys, num_sink, block_q, scale,
     BLOCK_K: tl.constexpr, IS_CAUSAL: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
-    WIDTH: tl.constexpr, VALUE_WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    WIDTH: tl.constexpr, VALUE_WIDTH: tl.constexpr, PAGE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Attend for up to ROWS queries of one block: the sink and kept blocks, then local keys."""
     place = tl.program_id(0).to(tl.int64)
@@ -91,8 +117,12 @@ def attend_blocks(
         + row[:, None] * query_row + width[None, :],
         mask=is_row[:, None], other=0.0,
     )  # fmt: skip
-    keys = key + batch * key_batch + head // group * key_head
-    values = value + batch * value_batch + head // group * value_head
+    keys = key + head // group * key_head
+    values = value + head // group * value_head
+    if PAGE == 0:
+        keys += batch * key_batch
+        values += batch * value_batch
+    table = pages + batch * pages_row
     mask_row = (batch * heads + head) * blocks + block
     ids = indices + mask_row * chunks
     first = tl.load(first_key + batch).to(tl.int32)
@@ -111,16 +141,20 @@ def attend_blocks(
     for step in range(0, tested, KEYS):
         entry = step + tl.arange(0, KEYS)
         kept = tl.load(ids + entry // BLOCK_K)
-        spot = (first + num_sink + kept * BLOCK_K + entry % BLOCK_K).to(tl.int64)
-        tile = tl.load(keys + spot[:, None] * key_row + width[None, :])
-        other = tl.load(values + spot[:, None] * value_row + value_width[None, :])
+        spot = first + num_sink + kept * BLOCK_K + entry % BLOCK_K
+        tile, other = _load_rows(
+            keys, values, spot, first, key_row, key_batch, value_row, value_batch, table,
+            width, value_width, PAGE,
+        )  # fmt: skip
         sums, total, top = _absorb(sums, total, top, queries, tile, other, True, scale, PRECISION)
     clear = tl.maximum(earliest + 1 - start, 0) // KEYS * KEYS
     clear = tl.where(clear >= LONG, clear, 0)
     for step in range(0, clear, KEYS):
-        spot = (start + step + tl.arange(0, KEYS)).to(tl.int64)
-        tile = tl.load(keys + spot[:, None] * key_row + width[None, :])
-        other = tl.load(values + spot[:, None] * value_row + value_width[None, :])
+        spot = start + step + tl.arange(0, KEYS)
+        tile, other = _load_rows(
+            keys, values, spot, first, key_row, key_batch, value_row, value_batch, table,
+            width, value_width, PAGE,
+        )  # fmt: skip
         sums, total, top = _absorb(sums, total, top, queries, tile, other, True, scale, PRECISION)
     local = start + clear
     every = listed + latest + 1 - local
@@ -130,9 +164,10 @@ def attend_blocks(
             start, local, BLOCK_K,
         )  # fmt: skip
         # In the place of a key that is none stands the latest query's own, which weighs nothing.
-        spot = tl.minimum(position, latest).to(tl.int64)
-        tile = tl.load(keys + spot[:, None] * key_row + width[None, :])
-        other = tl.load(values + spot[:, None] * value_row + value_width[None, :])
+        tile, other = _load_rows(
+            keys, values, tl.minimum(position, latest), first, key_row, key_batch, value_row,
+            value_batch, table, width, value_width, PAGE,
+        )  # fmt: skip
         allowed = position[None, :] <= limit[:, None]
         sums, total, top = _absorb(
             sums, total, top, queries, tile, other, allowed, scale, PRECISION
@@ -155,9 +190,9 @@ def attend_split(
     query, key, value, parts, sums_log, indices, counts, local_start, first_key,
     query_batch, query_head, key_batch, key_head, key_row,
     value_batch, value_head, value_row,
-    heads, group, chunks, total_keys, num_sink, scale, splits,
+    pages, pages_row, heads, group, chunks, total_keys, num_sink, scale, splits,
     BLOCK_K: tl.constexpr, KEYS: tl.constexpr,
-    WIDTH: tl.constexpr, VALUE_WIDTH: tl.constexpr,
+    WIDTH: tl.constexpr, VALUE_WIDTH: tl.constexpr, PAGE: tl.constexpr,
 ):  # fmt: skip
     """One query and its share of the listed and local keys; sums and log2 of the weights' sum."""
     place = tl.program_id(0).to(tl.int64)
@@ -167,8 +202,12 @@ def attend_split(
     width = tl.arange(0, WIDTH)
     value_width = tl.arange(0, VALUE_WIDTH)
     asked = tl.load(query + batch * query_batch + head * query_head + width).to(tl.float32)
-    keys = key + batch * key_batch + head // group * key_head
-    values = value + batch * value_batch + head // group * value_head
+    keys = key + head // group * key_head
+    values = value + head // group * value_head
+    if PAGE == 0:
+        keys += batch * key_batch
+        values += batch * value_batch
+    table = pages + batch * pages_row
     first = tl.load(first_key + batch).to(tl.int32)
     start = tl.load(local_start + batch).to(tl.int32)
     sinks = tl.maximum(tl.minimum(num_sink, start - first), 0)
@@ -185,14 +224,13 @@ def attend_split(
             first + num_sink, start, start, BLOCK_K,
         )  # fmt: skip
         real = position < total_keys
-        position = tl.where(real, position, 0).to(tl.int64)
-        tile = tl.load(
-            keys + position[:, None] * key_row + width[None, :], mask=real[:, None], other=0.0
-        )
+        position = tl.where(real, position, 0)
+        place_key = find_rows(position, first, key_row, key_batch, table, PAGE)
+        place_value = find_rows(position, first, value_row, value_batch, table, PAGE)
+        tile = tl.load(keys + place_key[:, None] + width[None, :], mask=real[:, None], other=0.0)
         other = tl.load(
-            values + position[:, None] * value_row + value_width[None, :],
-            mask=real[:, None], other=0.0,
-        )  # fmt: skip
+            values + place_value[:, None] + value_width[None, :], mask=real[:, None], other=0.0
+        )
         scores = tl.sum(tile.to(tl.float32) * asked[None, :], 1) * scale
         scores = tl.where(real, scores, float("-inf"))
         higher = tl.maximum(top, tl.max(scores, 0))

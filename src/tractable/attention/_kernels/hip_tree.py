@@ -12,6 +12,7 @@ from typing import no_type_check
 import triton  # type: ignore[import-not-found,unused-ignore]  # comes with torch for CUDA
 import triton.language as tl  # type: ignore[import-not-found,unused-ignore]  # the same
 
+from tractable.attention._kernels.hip_attend import find_rows
 from tractable.attention.hip._tree import LOWEST, MODULUS
 
 __all__ = ["keep_best", "score_halves", "start_chunks"]
@@ -73,11 +74,11 @@ def _represent(begin, end, seed, RULE: tl.constexpr):
 @no_type_check
 def score_halves(
     query, key, starts, ends, held, active, scores, reads, first_key, first_query, local_start,
-    query_batch, query_head, query_row, key_batch, key_head, key_row,
+    query_batch, query_head, query_row, key_batch, key_head, key_row, pages, pages_row,
     heads, group, blocks, length, first_row, chunks, share, depth,
     block_q, block_k, stride_q, stride_k, num_sink, seed,
     RULE: tl.constexpr, COUNT: tl.constexpr, HALVES: tl.constexpr, SAMPLES: tl.constexpr,
-    OFFSETS: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+    OFFSETS: tl.constexpr, WIDTH: tl.constexpr, PAGE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Score `share` tiles of halves: the largest product of sampled queries and block keys."""
     row = tl.program_id(0).to(tl.int64)
@@ -87,7 +88,8 @@ def score_halves(
     block = place % blocks
     head = place // blocks % heads
     batch = place // (blocks * heads)
-    low = (tl.load(first_key + batch) + num_sink).to(tl.int32)
+    begin_key = tl.load(first_key + batch).to(tl.int32)
+    low = begin_key + num_sink
     high = tl.load(local_start + batch * blocks + block).to(tl.int32)
 
     width = tl.arange(0, WIDTH)
@@ -100,7 +102,10 @@ def score_halves(
         query + batch * query_batch + head * query_head
         + asked[None, :] * query_row + width[:, None]
     )  # fmt: skip
-    keys = key + batch * key_batch + head // group * key_head
+    keys = key + head // group * key_head
+    if PAGE == 0:
+        keys += batch * key_batch
+    table = pages + batch * pages_row
     tiles = tl.minimum(share, tl.cdiv(2 * chunks, HALVES) - tl.program_id(1) * share)
     best = tl.full([HALVES], float("-inf"), tl.float32)
     seen = tl.zeros([HALVES], tl.int32)
@@ -121,11 +126,9 @@ def score_halves(
         # A half whose block spoke for the whole chunk before has its score already.
         known = (chosen == _represent(chunk_begin, chunk_end, seed, RULE)) & (depth > 0)
         fetched = inside & ~known
-        tile = tl.load(
-            keys + tl.where(fetched, position, 0).to(tl.int64)[:, None] * key_row + width[None, :],
-            mask=fetched[:, None],
-            other=0.0,
-        )
+        spot = tl.where(fetched, position, 0)
+        spot = find_rows(spot, begin_key, key_row, key_batch, table, PAGE)
+        tile = tl.load(keys + spot[:, None] + width[None, :], mask=fetched[:, None], other=0.0)
         products = tl.dot(tile, queries, input_precision=PRECISION)
         is_number = products == products  # noqa: PLR0124 - NaN is not
         top = tl.max(tl.where(is_number, products, LOWEST_SCORE), 1)

@@ -17,13 +17,14 @@ point of the official rule, p = 3 (log2(p / 2k) + 1) k, about ten budgets, becau
 depends on the final length would change early outputs when tokens are added. Between refreshes
 the local keys grow instead of sliding, so no key falls into a gap. On a GPU everything is dense up
 to sixteen budgets of keys, where launches cost more than they save. Heads that pool their budgets,
-the multi-stage successor, paged caches and caches outside main memory are left out.
+the multi-stage successor and caches outside main memory are left out.
 """
 
 from tractable.attention.hip._attention import block_sparse_attention, hip_attention, hip_mask
 from tractable.attention.hip._decode import HipDecodeState
 from tractable.attention.hip._hf import register
 from tractable.attention.hip._mask import HipMask
+from tractable.attention.hip._paged import PagedCache, hip_paged_attention
 from tractable.attention.hip._quality import QualityRow, quality_report
 from tractable.attention.hip._reference import reference
 from tractable.attention.hip._settings import HipSettings
@@ -32,10 +33,12 @@ __all__ = [
     "HipDecodeState",
     "HipMask",
     "HipSettings",
+    "PagedCache",
     "QualityRow",
     "block_sparse_attention",
     "hip_attention",
     "hip_mask",
+    "hip_paged_attention",
     "quality_report",
     "reference",
     "register",

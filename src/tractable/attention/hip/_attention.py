@@ -1,5 +1,6 @@
 """The public functions: attention, its mask, and attention under a given mask."""
 
+from collections.abc import Callable
 from typing import Literal, overload
 
 import torch
@@ -25,8 +26,11 @@ __all__ = [
     "attend",
     "attend_if_dense",
     "block_sparse_attention",
+    "check_mask",
+    "choose_mask",
     "hip_attention",
     "hip_mask",
+    "listens",
     "make_mask",
 ]
 
@@ -199,7 +203,7 @@ def hip_attention(
             backend=backend,
         )
     else:
-        _check_mask(mask, query, key, is_causal)
+        check_mask(mask, query, key.shape[2], is_causal=is_causal)
     out, _ = attend(query, key, value, mask, scale=scale, backend=backend)
     return (out, mask) if return_mask else out
 
@@ -309,7 +313,7 @@ def block_sparse_attention(
     scale = check_attention(
         query, key, value, scale=scale, enable_gqa=True, is_causal=mask.is_causal
     )
-    _check_mask(mask, query, key, mask.is_causal)
+    check_mask(mask, query, key.shape[2], is_causal=mask.is_causal)
     out, lse = attend(query, key, value, mask, scale=scale, backend=backend, dense=False)
     return (out, lse) if return_lse else out
 
@@ -325,17 +329,41 @@ def make_mask(
     backend: Backend = "auto",
 ) -> HipMask:
     """Make the mask, an all-dense one where that is no dearer."""
-    length, total = query.shape[2], key.shape[2]
-    begin = check_first_key(first_key, query.shape[0], total, query.device)
+    begin = check_first_key(first_key, query.shape[0], key.shape[2], query.device)
+    path = find_path(backend, query, key, grad=False)
+    return choose_mask(
+        settings,
+        query,
+        key,
+        path.choose_blocks,
+        begin,
+        is_causal=is_causal,
+        generator=generator,
+    )
+
+
+def choose_mask(
+    settings: HipSettings,
+    query: Tensor,
+    key: Tensor,
+    choose_blocks: Callable[..., tuple[Tensor, Tensor, int]],
+    begin: Tensor,
+    *,
+    is_causal: bool = True,
+    generator: torch.Generator | None = None,
+    pages: Tensor | None = None,
+) -> HipMask:
+    """Make the mask with one implementation of the tree, of keys in pages if those are given."""
+    length, total = query.shape[2], key.shape[2] * (1 if pages is None else pages.shape[1])
     dense = is_all_dense(settings, total, is_causal, key.device)
     regions = find_regions(settings, length, total, begin, is_causal, dense=dense)
     seed = 0
     if settings.representative == "random":
         seed = int(torch.randint(2**31, (1,), generator=generator))
-    path = find_path(backend, query, key, grad=False)
+    paged = {} if pages is None else {"pages": pages}
     query, key = query.detach(), key.detach()
-    indices, counts, reads = path.choose_blocks(settings, query, key, regions, seed)
-    if _listens():
+    indices, counts, reads = choose_blocks(settings, query, key, regions, seed, **paged)
+    if listens():
         note("key reads", reads)
     return HipMask(
         indices=indices,
@@ -367,7 +395,7 @@ def attend(
     Dense attention has no logarithms of sums: that tensor is empty then. The path on the GPU
     does such a mask itself rather than wait for the device to tell.
     """
-    if _listens():
+    if listens():
         note("key reads", mask.key_reads())
     path = find_path(backend, query, key, value, grad=_sparse.needs_grad(query, key, value))
     dense = dense and not path.waits_for_nothing
@@ -381,7 +409,7 @@ def attend(
     return out, lse
 
 
-def _listens() -> bool:
+def listens() -> bool:
     """Whether cost is counted; a compiled graph counts none."""
     return not torch.compiler.is_compiling() and listening()
 
@@ -401,7 +429,7 @@ def attend_if_dense(
     Returns:
         The output; None where a mask is needed, or counted.
     """
-    if not query.is_cuda or _listens():
+    if not query.is_cuda or listens():
         return None
     if not is_all_dense(settings, key.shape[2], is_causal, key.device):
         return None
@@ -412,8 +440,9 @@ def attend_if_dense(
     )
 
 
-def _check_mask(mask: HipMask, query: Tensor, key: Tensor, is_causal: bool) -> None:
-    wanted = (query.shape[0], query.shape[1], query.shape[2], key.shape[2], is_causal)
+def check_mask(mask: HipMask, query: Tensor, total: int, *, is_causal: bool) -> None:
+    """Refuse a mask that was made for other lengths."""
+    wanted = (query.shape[0], query.shape[1], query.shape[2], total, is_causal)
     got = (*mask.indices.shape[:2], mask.query_length, mask.key_length, mask.is_causal)
     if wanted != got:
         raise ShapeError(

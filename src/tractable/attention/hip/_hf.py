@@ -29,8 +29,10 @@ def register(
 
     Load a model with `attn_implementation=name`, or call `model.set_attn_implementation(name)`.
     Causal models with or without padding on the left are served, prefill, chunked prefill and
-    decoding; packed sequences, padding elsewhere, sliding windows, logit caps, static caches and
-    attention dropout in training are refused. Registering a name again replaces it for all models.
+    decoding, with caches that grow and with static ones; packed sequences, padding elsewhere,
+    sliding windows, logit caps and attention dropout in training are refused. A static cache's
+    length is read back from the device once for all layers. Registering a name again replaces it
+    for all models.
 
     Args:
         name: what the model is told.
@@ -86,21 +88,35 @@ class _Forward:
         **others: Any,
     ) -> tuple[Tensor, None]:
         """Attend as transformers asks for it: (B, H, L, d) in, (B, L, H, e) and None out."""
-        first_key = _check_call(module, attention_mask, dropout, others)
+        first_key, used = _check_call(module, attention_mask, dropout, others)
+        key, value = key[:, :, :used], value[:, :, :used]
         scale = check_attention(query, key, value, scale=scaling, enable_gqa=True, is_causal=True)
         if module.layer_idx in self.dense_layers:
             out = _sparse.attend_dense(
                 query, key, value, first_key=first_key, is_causal=True, scale=scale
             )
         elif query.shape[2] == 1:
-            state = self._states.get(module)
-            if state is None:
-                state = self._states[module] = self._make_state()
-            out = state.step(0, query, key, value, scale=scale, first_key=first_key)
+            out = self._decode(module, query, key, value, scale, first_key)
         else:
             mask = make_mask(self.settings, query, key, first_key=first_key, backend=self.backend)
             out, _ = attend(query, key, value, mask, scale=scale, backend=self.backend)
         return out.transpose(1, 2).contiguous(), None
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not type it
+    def _decode(  # noqa: PLR0917 - compiled code calls it so
+        self,
+        module: torch.nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        scale: float,
+        first_key: Tensor | None,
+    ) -> Tensor:
+        """One step with the module's own masks, outside of compiled graphs: it looks at keys."""
+        state = self._states.get(module)
+        if state is None:
+            state = self._states[module] = self._make_state()
+        return state.step(0, query, key, value, scale=scale, first_key=first_key)
 
     def _make_state(self) -> HipDecodeState:
         return HipDecodeState(self.refresh_every, backend=self.backend, **self.options)
@@ -108,8 +124,13 @@ class _Forward:
 
 def _check_call(
     module: torch.nn.Module, mask: Tensor | None, dropout: float, others: dict[str, Any]
-) -> Int[Tensor, "B"] | None:
-    """Refuse what the method does not do; return the first key of each row, or None."""
+) -> tuple[Int[Tensor, "B"] | None, int | None]:
+    """Refuse what the method does not do.
+
+    Returns:
+        The first key of each row, None without padding, and how many keys are in use, None for
+        all of them.
+    """
     if dropout > 0.0 and module.training:
         raise RangeError(
             f"attention dropout is {dropout} in training; HiP attention has none: set the "
@@ -120,25 +141,35 @@ def _check_call(
             raise RangeError(f"the model asks for {name}, which HiP attention does not do")
     if not getattr(module, "is_causal", True) or others.get("is_causal") is False:
         raise RangeError("the model asks for attention without causality; wanted a causal model")
-    if mask is not None and mask.ndim != 1:
+    if mask is None:
+        return None, None
+    if mask.shape[1:3] != (1, 1) or mask.dtype != torch.int64:
         raise ShapeError(
             f"attention_mask has shape {tuple(mask.shape)}; wanted none, or (B, tokens) with "
             "padding on the left"
         )
-    return mask
+    return mask[:, 0, 0, 0], mask.shape[3]
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not type it
 def find_first_keys(  # noqa: PLR0917 - transformers calls it so
     batch_size: int,
     q_length: int,
     kv_length: int,
-    q_offset: int = 0,
+    q_offset: int | Tensor = 0,
     kv_offset: int = 0,
     mask_function: Any = None,
     attention_mask: Tensor | None = None,
+    device: torch.device | str = "cpu",
     **others: Any,
-) -> Int[Tensor, "B"] | None:
-    """Turn a padding mask into the position of each row's first real key; None without padding."""
+) -> Int[Tensor, "B 1 1 used"] | None:
+    """Turn a padding mask into the position of each row's first real key.
+
+    Returns:
+        None where all keys are in use and real. Else the positions, repeated once for each key
+        in use, so that the shape tells their number without asking the device. It has four axes
+        because transformers hands such a mask on as it is.
+    """
     from transformers.masking_utils import causal_mask_function
 
     if mask_function not in (None, causal_mask_function):
@@ -146,19 +177,16 @@ def find_first_keys(  # noqa: PLR0917 - transformers calls it so
             "the model asks for a mask that is not plainly causal (packed sequences, sliding "
             "windows or blocks), which HiP attention does not do"
         )
-    if int(q_offset) + q_length != kv_length + kv_offset:
-        raise ShapeError(
-            f"the cache holds {kv_length} positions and {int(q_offset) + q_length} are in use; "
-            "wanted a cache that grows (not a static one)"
-        )
-    if attention_mask is None:
+    used = int(q_offset) + q_length - kv_offset
+    first_key = torch.zeros(batch_size, dtype=torch.int64, device=device)
+    if attention_mask is not None:
+        real = attention_mask[:, :used].bool()
+        if bool((real[:, :-1] & ~real[:, 1:]).any()) or not bool(real[:, -1].all()):
+            raise DataError(
+                "attention_mask has padding inside or on the right; wanted it on the left only "
+                "(tokenizer.padding_side = 'left')"
+            )
+        first_key = real.int().argmax(1)
+    if used == kv_length and not bool(first_key.any()):
         return None
-    real = attention_mask[:, -kv_length:].bool()
-    if bool(real.all()):
-        return None
-    if bool((real[:, :-1] & ~real[:, 1:]).any()) or not bool(real[:, -1].all()):
-        raise DataError(
-            "attention_mask has padding inside or on the right; wanted it on the left only "
-            "(tokenizer.padding_side = 'left')"
-        )
-    return real.int().argmax(1)
+    return first_key[:, None, None, None].expand(-1, 1, 1, used)

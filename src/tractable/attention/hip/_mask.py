@@ -1,6 +1,6 @@
 """The mask object: which keys each block of queries reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, no_type_check
 
 import torch
@@ -58,6 +58,14 @@ class HipMask:
             return torch.full((self.query_length,), self.key_length - 1, device=device)
         begin = self.key_length - self.query_length
         return torch.arange(begin, self.key_length, device=device)
+
+    def move_to(self, first_key: Int[Tensor, "B"]) -> "HipMask":
+        """The same keys where each row's first one has another position, as after a new token.
+
+        The local keys still end at the last position, so new ones are read.
+        """
+        moved = self.local_start + (first_key - self.first_key)[:, None]
+        return replace(self, first_key=first_key, local_start=moved)
 
     def kept_keys(self) -> Int[Tensor, "B H N"]:
         """How many keys the kept blocks of each query block hold."""

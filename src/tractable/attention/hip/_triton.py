@@ -58,9 +58,15 @@ TREE = TreeTiles(64, 2, 2)
 
 
 def choose_blocks(
-    settings: HipSettings, query: Tensor, key: Tensor, regions: Regions, seed: int
+    settings: HipSettings,
+    query: Tensor,
+    key: Tensor,
+    regions: Regions,
+    seed: int,
+    *,
+    pages: Int[Tensor, "B M"] | None = None,
 ) -> tuple[Int[Tensor, "B H N C"], Int[Tensor, "B H N"], int]:
-    """Run the tree for all query blocks; as `_tree.choose_blocks`.
+    """Run the tree for all query blocks; as `_tree.choose_blocks`, or on keys in pages.
 
     Keys scored are counted only when somebody listens: reading the count waits for the device.
     """
@@ -68,6 +74,7 @@ def choose_blocks(
     indices, counts, reads = _choose(
         _with_rows(query),
         _with_rows(key),
+        pages,
         regions.first_key,
         regions.first_query,
         regions.local_start,
@@ -86,13 +93,20 @@ def choose_blocks(
 
 
 def attend_sparse(
-    query: Tensor, key: Tensor, value: Tensor, mask: HipMask, scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: HipMask,
+    scale: float,
+    *,
+    pages: Int[Tensor, "B M"] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attend over a mask's keys; as `_sparse.attend_sparse`."""
+    """Attend over a mask's keys; as `_sparse.attend_sparse`, or on keys in pages."""
     out, lse = _attend(
         _with_rows(query),
         _with_rows(key),
         _with_rows(value),
+        pages,
         mask.indices,
         mask.counts,
         mask.local_start,
@@ -111,10 +125,21 @@ def _with_rows(tensor: Tensor) -> Tensor:
     return tensor if tensor.stride(3) == 1 else tensor.contiguous()
 
 
+class _Table:
+    """How many positions there are, and the pages that they are in, if in pages."""
+
+    def __init__(self, key: Tensor, pages: Tensor | None) -> None:
+        """Without pages the kernels are handed the keys, which they do not look at as a table."""
+        self.page = 0 if pages is None else key.shape[2]
+        self.total = key.shape[2] if pages is None else pages.shape[1] * self.page
+        self.pages = key if pages is None else pages
+
+
 @torch.library.custom_op("tractable::hip_choose", mutates_args=())
 def _choose(  # noqa: PLR0917 - an operator's arguments are plain
     query: Tensor,
     key: Tensor,
+    pages: Tensor | None,
     first_key: Tensor,
     first_query: Tensor,
     local_start: Tensor,
@@ -147,7 +172,8 @@ def _choose(  # noqa: PLR0917 - an operator's arguments are plain
     warps = min(8, max(1, every // 512))
     parts = min(every // 256, PARTS // rows) if rows < FEW and every > 256 else 1
     part = every // triton.next_power_of_2(max(parts, 1))
-    longest = -(-max(-(-(key.shape[2] - num_sink) // block_k), 1) // chunks)
+    table = _Table(key, pages)
+    longest = -(-max(-(-(table.total - num_sink) // block_k), 1) // chunks)
     depths = (longest - 1).bit_length()
     active = torch.zeros(depths + 1, rows, dtype=torch.int32, device=query.device)
     totals, first_key = totals.contiguous(), first_key.contiguous()
@@ -188,6 +214,8 @@ def _choose(  # noqa: PLR0917 - an operator's arguments are plain
                 local_start,
                 *query.stride()[:3],
                 *key.stride()[:3],
+                table.pages,
+                table.pages.stride(0),
                 heads,
                 heads // key.shape[1],
                 blocks,
@@ -208,6 +236,7 @@ def _choose(  # noqa: PLR0917 - an operator's arguments are plain
                 SAMPLES=samples,
                 OFFSETS=-(-block_k // stride_k),
                 WIDTH=width,
+                PAGE=table.page,
                 PRECISION="ieee",
                 num_warps=TREE.warps,
                 num_stages=TREE.stages if query.dtype != torch.float32 else 2,
@@ -230,7 +259,7 @@ def _choose(  # noqa: PLR0917 - an operator's arguments are plain
 
 @_choose.register_fake
 def _(query: Tensor, key: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return _make_choice(query, others[3], others[4])
+    return _make_choice(query, others[4], others[5])
 
 
 def _make_choice(query: Tensor, totals: Tensor, chunks: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -247,6 +276,7 @@ def _attend(  # noqa: PLR0917 - an operator's arguments are plain
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    pages: Tensor | None,
     indices: Tensor,
     counts: Tensor,
     local_start: Tensor,
@@ -260,9 +290,10 @@ def _attend(  # noqa: PLR0917 - an operator's arguments are plain
     indices, counts = indices.contiguous(), counts.contiguous()
     local_start, first_key = local_start.contiguous(), first_key.contiguous()
     chosen = (indices, counts, local_start, first_key)
+    table = _Table(key, pages)
     out, lse = _make_output(query, value)
     if query.shape[2] == 1:
-        _attend_one(query, key, value, chosen, out, lse, block_k, num_sink, scale * LOG2_E)
+        _attend_one(query, key, value, table, chosen, out, lse, block_k, num_sink, scale * LOG2_E)
         return out, lse
     tiles = _find_tiles(query, value, block_q)
     batch, heads, length, width = query.shape
@@ -278,12 +309,14 @@ def _attend(  # noqa: PLR0917 - an operator's arguments are plain
         *query.stride()[:3],
         *key.stride()[:3],
         *value.stride()[:3],
+        table.pages,
+        table.pages.stride(0),
         heads,
         heads // key.shape[1],
         blocks,
         chunks,
         length,
-        key.shape[2],
+        table.total,
         num_sink,
         block_q,
         scale * LOG2_E,
@@ -293,6 +326,7 @@ def _attend(  # noqa: PLR0917 - an operator's arguments are plain
         KEYS=tiles.keys,
         WIDTH=width,
         VALUE_WIDTH=value.shape[3],
+        PAGE=table.page,
         PRECISION="ieee",
         num_warps=tiles.warps,
         num_stages=tiles.stages,
@@ -323,6 +357,7 @@ def _attend_one(  # noqa: PLR0917 - an operator's arguments are plain
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    table: "_Table",
     chosen: tuple[Tensor, ...],
     out: Tensor,
     lse: Tensor,
@@ -348,10 +383,12 @@ def _attend_one(  # noqa: PLR0917 - an operator's arguments are plain
         *query.stride()[:2],
         *key.stride()[:3],
         *value.stride()[:3],
+        table.pages,
+        table.pages.stride(0),
         heads,
         heads // key.shape[1],
         chunks,
-        key.shape[2],
+        table.total,
         num_sink,
         scale,
         splits,
@@ -359,6 +396,7 @@ def _attend_one(  # noqa: PLR0917 - an operator's arguments are plain
         KEYS=SPLIT_KEYS,
         WIDTH=width,
         VALUE_WIDTH=value.shape[3],
+        PAGE=table.page,
         num_warps=SPLIT_WARPS,
         num_stages=SPLIT_STAGES,
     )
@@ -417,8 +455,8 @@ def _(query: Tensor, key: Tensor, value: Tensor, *others: Any) -> tuple[Tensor, 
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs[:3], *output, *inputs[3:7])
-    ctx.options = inputs[7:]
+    ctx.save_for_backward(*inputs[:3], *output, *inputs[4:8])
+    ctx.options = inputs[8:]
 
 
 def _differentiate(ctx: Any, grad_out: Tensor, grad_lse: Tensor) -> tuple[Tensor | None, ...]:
@@ -426,7 +464,7 @@ def _differentiate(ctx: Any, grad_out: Tensor, grad_lse: Tensor) -> tuple[Tensor
     grads = torch.ops.tractable.hip_attend_backward(
         query, key, value, out, lse, grad_out, grad_lse, *chosen, *ctx.options
     )
-    return (*grads, *[None] * 9)
+    return (*grads, *[None] * 10)
 
 
 _attend.register_autograd(_differentiate, setup_context=_remember)
