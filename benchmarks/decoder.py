@@ -39,6 +39,7 @@ class Block(nn.Module):
     """Attention and a gated feed-forward layer, each after a norm and added to its input."""
 
     def __init__(self, shape: Shape):
+        """Draw random weights."""
         super().__init__()
         self.shape = shape
         outs = (shape.heads + 2 * shape.key_heads) * shape.head_width
@@ -67,6 +68,7 @@ class Decoder(nn.Module):
     """The blocks between an embedding and its transpose."""
 
     def __init__(self, shape: Shape):
+        """Draw random weights."""
         super().__init__()
         self.shape = shape
         self.embed = nn.Embedding(shape.vocabulary, shape.width)

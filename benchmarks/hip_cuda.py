@@ -12,7 +12,6 @@ process that stays alike for 16 tokens, queries one for 64. Prints, a row a sett
 Run with `python benchmarks/hip_cuda.py [prefill|decode|flex] [LENGTH ...]`.
 """
 
-import math
 import statistics
 import sys
 
@@ -21,13 +20,20 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tractable.attention.hip import block_sparse_attention, hip_attention, hip_mask
+from tractable.claims.attention._hip_gpu import (
+    FEW,
+    HEADS,
+    KEY_HEADS,
+    SINK,
+    WIDTH,
+    WINDOW,
+    Layer,
+    best_mass,
+    make_layer,
+)
 
-HEADS, KEY_HEADS, WIDTH = 32, 8, 128
 NOMINAL = {2**13: 512, 2**15: 512, 2**17: 2048, 2**18: 4096, 2**20: 16384}
 """Budget at which the best blocks set the measure, by length."""
-SINK, WINDOW = 16, 128
-SPAN = 128
-FEW = {"block_q": 64, "stride_q": 4, "stride_k": 2}
 MANY = {"block_q": 128, "stride_q": 4, "stride_k": 2}
 PREFILL = {
     2**13: ({"dense_queries": "auto"}, {**FEW, "budget": 512}),
@@ -75,28 +81,9 @@ DECODE = {
 }
 
 
-def process(length, tau, heads, generator):
-    """AR(1) vectors (1, heads, length, WIDTH) of unit variance, alike for tau tokens."""
-    rho, warm = math.exp(-1.0 / tau), 1024
-    out = torch.empty(1, heads, length, WIDTH, device="cuda", dtype=torch.bfloat16)
-    for head in range(heads):
-        noise = torch.randn(length + warm, WIDTH, device="cuda", generator=generator)
-        noise *= math.sqrt(1.0 - rho * rho)
-        reach = 1
-        while reach < warm:
-            # Twice as many terms of the sum over past noise each time.
-            shifted = F.pad(noise[:-reach], (0, 0, reach, 0))
-            noise += rho**reach * shifted
-            reach *= 2
-        out[0, head] = noise[warm:]
-    return out
-
-
 def make(length, queries):
-    generator = torch.Generator("cuda").manual_seed(length)
-    query = process(queries, 64, HEADS, generator) * (4.0 / math.sqrt(WIDTH))
-    key = process(length, 16, KEY_HEADS, generator)
-    return query, key, torch.roll(key, 1, 3)
+    layer = make_layer(length, queries, torch.Generator("cuda").manual_seed(length))
+    return layer[:3]
 
 
 def clock(call):
@@ -141,49 +128,6 @@ def ceilings():
     return 8 * 2**28 / copying * 1e3, 2 * 8192**3 / product * 1e3
 
 
-def spans(length):
-    """First queries of the sampled spans: the last half, evenly."""
-    return [length // 2 + (i + 1) * length // 24 // SPAN * SPAN - SPAN for i in range(12)]
-
-
-def quality(query, key, mask, nominal):
-    """Mass kept by the mask, and by the best blocks of two keys for 32 queries."""
-    kept, best = [], []
-    queries, total = query.shape[2], key.shape[2]
-    offset = total - queries
-    for head in (0, 9, 18, 27):
-        for begin in spans(total) if queries > 1 else (0,):
-            rows = torch.arange(begin, min(begin + SPAN, queries), device="cuda")
-            scores = query[0, head, rows].float() @ key[0, head // 4].float().T
-            later = torch.arange(total, device="cuda") > (rows + offset)[:, None]
-            share = scores.masked_fill_(later, -torch.inf).softmax(-1)
-            step = mask.block_q
-            for block in range(begin // step, -(-(begin + len(rows)) // step)):
-                part = share[max(block * step - begin, 0) : (block + 1) * step - begin]
-                kept.append((part @ reads_of(mask, head, block, total).float()).mean())
-            for first in range(0, len(rows), 32):
-                part = share[first : first + 32]
-                start = int(rows[first]) + offset + 1 - WINDOW
-                mass = part[:, SINK : start - (start - SINK) % 2].mean(0).view(-1, 2).sum(1)
-                found = mass.topk(nominal // 2).values.sum()
-                best.append(found + part[:, :SINK].sum(1).mean() + part[:, start:].sum(1).mean())
-    return float(torch.stack(kept).mean()), float(torch.stack(best).mean())
-
-
-def reads_of(mask, head, block, total):
-    """The keys that one query block reads, as booleans."""
-    reads = torch.zeros(total, dtype=torch.bool, device="cuda")
-    ids = mask.indices[0, head, block].long()
-    ids = ids[ids >= 0]
-    keys = mask.num_sink + ids[:, None] * mask.block_k
-    keys = keys + torch.arange(mask.block_k, device="cuda")
-    start = int(mask.local_start[0, block])
-    reads[keys.clamp(max=total - 1).flatten()] = True
-    reads[start:] = True
-    reads[: mask.num_sink] = True
-    return reads
-
-
 def prefill(length, rates, settings=None):
     query, key, value = make(length, length)
     nominal = NOMINAL[length]
@@ -208,7 +152,7 @@ def prefill(length, rates, settings=None):
             return hip_attention(query, key, value, scale=1.0, **options)
 
         mask = tree()
-        kept, best = quality(query, key, mask, nominal)
+        kept, best = best_mass(Layer(query, key, value, None), mask, nominal)
 
         def sparse(mask=mask):
             return block_sparse_attention(query, key, value, mask, 1.0)
@@ -242,8 +186,7 @@ FIXED = ("num_sink", "window", "enable_gqa")
 
 
 def decode(length, rates, settings=None):
-    query, key, value = make(length, 64)
-    query = query[:, :, -1:].contiguous()
+    query, key, value = make(length, 1)
     nominal = NOMINAL[length]
     packed = query.view(1, KEY_HEADS, HEADS // KEY_HEADS, WIDTH)
 
@@ -269,7 +212,7 @@ def decode(length, rates, settings=None):
             **setting,
         }
         mask = hip_mask(query, key, **options)
-        kept, best = quality(query, key, mask, nominal)
+        kept, best = best_mass(Layer(query, key, value, None), mask, nominal)
         tree = graph_of(lambda options=options: hip_mask(query, key, **options))
         sparse = graph_of(lambda mask=mask: block_sparse_attention(query, key, value, mask, 1.0))
         theirs, trees, passes = (t / 10 for t in race(dense, tree, sparse, rounds=11))

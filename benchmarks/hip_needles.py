@@ -11,11 +11,11 @@ ones; HiP takes no part in the training.
 The exam: read the text with HiP, then each of its questions on its own, as a chunk of four
 tokens (`prefill`) and token by token (`decode`). Dense attention sits the same exam.
 
-Run in pieces, weights in a file: `python benchmarks/hip_needles.py train FILE [LENGTH:STEPS:SHORTEST ...]`,
-then `python benchmarks/hip_needles.py exam FILE [LENGTH ...]`.
+Run in pieces, weights in a file:
+`python benchmarks/hip_needles.py train FILE [LENGTH:STEPS:SHORTEST ...]`, then
+`python benchmarks/hip_needles.py exam FILE [LENGTH ...]`.
 """
 
-import math
 import sys
 import time
 from typing import NamedTuple
@@ -186,8 +186,8 @@ def train(file, plan):
             if now % max(1, steps // 8) == 0 or now == steps - 1:
                 taken = time.perf_counter() - begun
                 print(
-                    f"{length:7} {shortest:3} {now:5} losses {(loss - spoken).item():.3f} {spoken.item():.3f} right {right.item():.3f} "
-                    f"{taken:.0f} s",
+                    f"{length:7} {shortest:3} {now:5} losses {(loss - spoken).item():.3f} "
+                    f"{spoken.item():.3f} right {right.item():.3f} {taken:.0f} s",
                     flush=True,
                 )
         step += steps
@@ -199,6 +199,7 @@ class Reader:
     """A text that was read once, and questions to it that leave no trace."""
 
     def __init__(self, model, text, attend, attend_later):
+        """Read the text."""
         self.model, self.attend_later = model, attend_later
         self.held = []
 
@@ -211,7 +212,7 @@ class Reader:
 
     def answer(self, question, one_by_one):
         """The value that the model gives after ask, name and attribute."""
-        added = [pair for pair in self.held]
+        added = list(self.held)
 
         def attend(layer, query, key, value):
             added[layer] = tuple(

@@ -139,12 +139,12 @@ def test_the_tree_chooses_what_the_torch_tree_chooses(dtype, options, first):
 
 
 def test_the_tree_without_causality_and_in_slabs_agrees(monkeypatch):
-    from tractable.attention.hip import _triton
+    from tractable.attention.hip import _triton_tree
 
     query, key, _ = make(700, 900, whole=True)
     options = {**SMALL, "enable_gqa": True, "is_causal": False}
     wanted = hip.hip_mask(query, key, backend="torch", **options)
-    monkeypatch.setattr(_triton, "ENTRIES", 8 * 100)
+    monkeypatch.setattr(_triton_tree, "ENTRIES", 8 * 100)
     mask = hip.hip_mask(query, key, backend="triton", **options)
     assert torch.equal(mask.indices, wanted.indices)
     assert torch.equal(mask.counts, wanted.counts)
@@ -345,8 +345,88 @@ def test_operators_pass_torchs_own_checks():
     chosen = (mask.indices, mask.counts, mask.local_start, mask.first_key)
     leaves = [tensor.requires_grad_() for tensor in (query, key, value)]
     torch.library.opcheck(
-        torch.ops.tractable.hip_attend.default, (*leaves, *chosen, 8, 2, 3, True, 0.125)
+        torch.ops.tractable.hip_attend.default, (*leaves, None, *chosen, 8, 2, 3, True, 0.125)
     )
+
+
+def make_paged(lengths, queries, page=16, dtype=torch.bfloat16, capacity=None):
+    """Whole-numbered pages in no order; the same cache on both devices."""
+    generator = torch.Generator().manual_seed(0)
+    most = -(-(capacity or max(lengths)) // page)
+    pages = len(lengths) * most + 3
+    pool = torch.randint(-3, 4, (2, pages, 2, page, 64), generator=generator)
+    table = torch.randperm(pages, generator=generator)[: len(lengths) * most]
+    table = table.view(len(lengths), most).to(torch.int32)
+    query = torch.randint(-3, 4, (len(lengths), 4, queries, 64), generator=generator)
+    on_cpu = hip.PagedCache(*pool.float(), table, torch.tensor(lengths))
+    on_gpu = hip.PagedCache(
+        *pool.to("cuda", dtype), table.cuda(), torch.tensor(lengths, device="cuda")
+    )
+    return query.float(), query.to("cuda", dtype), on_cpu, on_gpu
+
+
+@pytest.mark.parametrize("queries", [1, 5, 70])
+@pytest.mark.parametrize("page", [1, 16, 48])
+def test_pages_are_followed_by_the_table(queries, page):
+    query, asked, on_cpu, on_gpu = make_paged([100, 333, 300], queries, page)
+    expected, chosen = hip.hip_paged_attention(query, on_cpu, return_mask=True, **SMALL)
+    out, mask = hip.hip_paged_attention(asked, on_gpu, return_mask=True, **SMALL)
+    assert torch.equal(mask.indices.cpu(), chosen.indices)
+    close(out.cpu(), expected, torch.bfloat16)
+
+
+def test_a_graph_on_pages_serves_rows_that_grow():
+    query, asked, on_cpu, on_gpu = make_paged([400, 500], 1, capacity=600)
+
+    def attend():
+        return hip.hip_paged_attention(asked, on_gpu, **SMALL)
+
+    attend()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = attend()
+    for lengths in ([401, 501], [590, 7]):
+        on_gpu.lengths.copy_(torch.tensor(lengths))
+        graph.replay()
+        grown = hip.PagedCache(on_cpu.key, on_cpu.value, on_cpu.table, torch.tensor(lengths))
+        close(out.cpu(), hip.hip_paged_attention(query, grown, **SMALL), torch.bfloat16)
+
+
+GENERATE = """
+import torch, transformers
+from tractable.attention import hip
+
+torch.manual_seed(0)
+config = transformers.LlamaConfig(
+    vocab_size=64,
+    hidden_size=256,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=1024,
+)
+model = transformers.LlamaForCausalLM(config).eval().cuda()
+tokens = torch.randint(0, 64, (2, 500), device="cuda")
+padding = torch.ones_like(tokens)
+padding[0, :37] = 0
+written = []
+for cache in (None, "static"):
+    for backend in ("triton", "torch"):
+        hip.register(
+            "hip_cuda", dense_layers=(0,), refresh_every=4, backend=backend, budget=16, block_q=8,
+            num_sink=3, window=5, dense_queries=0,
+        )
+        model.set_attn_implementation("hip_cuda")
+        written.append(
+            model.generate(
+                tokens, attention_mask=padding, max_new_tokens=10, do_sample=False,
+                pad_token_id=0, cache_implementation=cache,
+            )
+        )
+for other in written[1:]:
+    assert torch.equal(written[0], other), written
+"""
 
 
 LAYER = """
@@ -377,12 +457,16 @@ torch.testing.assert_close(*grads, atol=1e-1, rtol=1e-2)
 """
 
 
-def test_a_compiled_layer_is_one_graph():
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(LAYER, id="a compiled layer"), pytest.param(GENERATE, id="generate on caches")],
+)
+def test_what_torch_compiles_runs_without_shape_checks(script):
     # A process of its own: the tests' shape checks are no code that torch can trace.
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LAYER], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_other_tensors_are_refused_by_name_and_served_by_torch():

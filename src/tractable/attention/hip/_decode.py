@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tractable._core.checks import check_integer
-from tractable.attention.hip._attention import attend, attend_if_dense, make_mask
 from tractable.attention.hip._mask import HipMask
+from tractable.attention.hip._passes import attend, attend_if_dense, make_mask
 from tractable.attention.hip._settings import Backend, HipSettings, check_attention
 
 __all__ = ["HipDecodeState"]

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tractable._core import DataError, MissingPackageError, RangeError, ShapeError
 from tractable.attention.hip import _sparse
-from tractable.attention.hip._attention import attend, make_mask
 from tractable.attention.hip._decode import HipDecodeState
+from tractable.attention.hip._passes import attend, make_mask
 from tractable.attention.hip._settings import Backend, HipSettings, check_attention
 
 __all__ = ["register"]

@@ -7,8 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tractable._core import DataError, DTypeError, ShapeError, note
-from tractable.attention.hip._attention import check_mask, choose_mask, hip_attention, listens
+from tractable.attention.hip._attention import hip_attention
 from tractable.attention.hip._mask import HipMask
+from tractable.attention.hip._passes import check_mask, choose_mask, listens
 from tractable.attention.hip._paths import find_path
 from tractable.attention.hip._settings import Backend, HipSettings, check_attention
 from tractable.attention.hip._sparse import needs_grad

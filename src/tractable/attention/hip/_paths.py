@@ -60,7 +60,7 @@ def find_path(backend: Backend, *tensors: Tensor, grad: bool) -> Path:
 @cache
 def _load_triton(must: bool) -> Path | None:
     try:
-        from tractable.attention.hip import _triton
+        from tractable.attention.hip import _triton, _triton_tree
     except ImportError as error:
         if must:
             raise MissingPackageError(
@@ -73,7 +73,7 @@ def _load_triton(must: bool) -> Path | None:
             stacklevel=2,
         )
         return None
-    return Path(_triton.choose_blocks, _triton.attend_sparse, waits_for_nothing=True)
+    return Path(_triton_tree.choose_blocks, _triton.attend_sparse, waits_for_nothing=True)
 
 
 @cache
