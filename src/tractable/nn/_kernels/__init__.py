@@ -1,0 +1,1 @@
+"""Triton versions of this family's hot functions; they need a CUDA device."""
