@@ -18,7 +18,8 @@ TESTS = SOURCE.parents[1] / "tests"
 PAPERS = [entry for entry in entries() if entry.here]
 OPTIONAL = {
     *("numpy", "scipy", "jaxtyping", "torch", "numba", "transformers", "gguf", "accelerate"),
-    *("sklearn", "gymnasium", "distributed", "click", "rich", "psutil", "threadpoolctl"),
+    *("sklearn", "gymnasium", "mpmath", "ot", "distributed", "click", "rich", "psutil"),
+    *("threadpoolctl",),
     *("platformdirs", "jinja2", "starlette", "uvicorn"),
 }
 
