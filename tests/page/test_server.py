@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from tractable._core.errors import TractableError
 from tractable.claims.catalogue import entries
 from tractable.page._library import Library
+from tractable.page._views import experiments_of
 from tractable.page.server import is_loopback, make_app, serve
 
 HEADER = {"host": "127.0.0.1:8642"}
@@ -203,6 +204,17 @@ def test_pages_need_no_script_and_no_inline_style(filled):
         assert "<script" not in page
         assert " style=" not in page
         assert "<style" not in page
+
+
+def test_what_only_another_devices_published_run_has_is_shown():
+    on_cpu = verdict(detail={"experiments": [experiment("horizon"), experiment("gaps", "not run")]})
+    on_gpu = verdict(
+        device="cuda",
+        detail={"experiments": [experiment("horizon", "not run"), experiment("gaps")]},
+    )
+    shown = dict(experiments_of(["horizon", "gaps"], None, [on_cpu, on_gpu]))
+    assert [each.where for each in shown["horizon"]] == ["published"]
+    assert [each.where for each in shown["gaps"]] == ["published", "published, cuda"]
 
 
 @pytest.mark.parametrize("path", ["/", f"/paper/{SLUG}", "/feed.xml"])

@@ -128,7 +128,7 @@ class Site:
             state=state_of(mine.word) if mine else NOT_RUN_HERE,
             shown=shown,
             cell=self._cell(shelf, moment),
-            experiments=list(experiments_of(list(shelf.claim.experiments), mine, theirs)),
+            experiments=list(experiments_of(list(shelf.claim.experiments), mine, published)),
             changes=changes_of(self.library.history(slug)),
             names=self._names(machines),
             code=code_of(shelf.entry),

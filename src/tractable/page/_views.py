@@ -181,14 +181,21 @@ def _glimpse(verdict: Verdict, name: str, where: str) -> Glimpse:
 
 
 def experiments_of(
-    claimed: Sequence[str], mine: Verdict | None, theirs: Verdict | None
+    claimed: Sequence[str], mine: Verdict | None, theirs: Sequence[Verdict]
 ) -> Iterator[tuple[str, list[Shown]]]:
-    """Yield each experiment's name with what was measured here and in the published run."""
+    """Yield each experiment's name with what was measured here and in the published runs.
+
+    Of the published runs after the first, which may be another device's, what ran is shown.
+    """
     measured: dict[str, list[Shown]] = {name: [] for name in claimed}
-    for where, verdict in (("here", mine), ("published", theirs)):
+    runs = [("here", mine), *(("published", verdict) for verdict in theirs)]
+    first = theirs[0] if theirs else None
+    for where, verdict in runs:
         for found in _experiments(verdict):
-            name = clean(str(found.get("name", "")))
-            measured.setdefault(name, []).append(_shown(found, name, where))
+            if where == "here" or verdict is first or found.get("word") != "not run":
+                name = clean(str(found.get("name", "")))
+                device = f", {clean(verdict.device)}" if verdict and verdict.device != "cpu" else ""
+                measured.setdefault(name, []).append(_shown(found, name, where + device))
     yield from measured.items()
 
 
