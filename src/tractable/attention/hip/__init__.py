@@ -16,8 +16,8 @@ sampled queries of a block are counted back from its last one. `dense_queries="a
 point of the official rule, p = 3 (log2(p / 2k) + 1) k, about ten budgets, because a rule that
 depends on the final length would change early outputs when tokens are added. Between refreshes
 the local keys grow instead of sliding, so no key falls into a gap. On a GPU everything is dense up
-to sixteen budgets of keys, where launches cost more than they save. Heads that pool their budgets,
-the multi-stage successor and caches outside main memory are left out.
+to sixteen budgets of keys, where launches cost more than they save. Heads that pool their budgets
+and caches outside main memory are left out; `hip_pruned_attention` is the multi-stage successor.
 """
 
 from tractable.attention.hip._attention import block_sparse_attention, hip_attention, hip_mask
@@ -28,17 +28,21 @@ from tractable.attention.hip._paged import PagedCache, hip_paged_attention
 from tractable.attention.hip._quality import QualityRow, quality_report
 from tractable.attention.hip._reference import reference
 from tractable.attention.hip._settings import HipSettings
+from tractable.attention.hip._stages import STAGES, Stage, hip_pruned_attention
 
 __all__ = [
+    "STAGES",
     "HipDecodeState",
     "HipMask",
     "HipSettings",
     "PagedCache",
     "QualityRow",
+    "Stage",
     "block_sparse_attention",
     "hip_attention",
     "hip_mask",
     "hip_paged_attention",
+    "hip_pruned_attention",
     "quality_report",
     "reference",
     "register",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tractable.attention.hip._settings import HipSettings, Regions
 
-__all__ = ["LOWEST", "MODULUS", "choose_blocks"]
+__all__ = ["CPU_ELEMENTS", "LOWEST", "MODULUS", "choose_blocks", "find_rows"]
 
 LOWEST = -3.0e38
 """Score of a half whose products are all NaN or minus infinity: below others, above empty."""
@@ -59,7 +59,7 @@ def choose_blocks(
     at_once = max(1, limit // (2 * settings.budget * key.shape[3]))
     reads = 0
     for which in torch.split((totals > chunks).nonzero()[:, 0], at_once):
-        rows = _find_rows(settings, query, key, regions, which)
+        rows = find_rows(settings, query, key, regions, which)
         chosen, read = _descend(settings, rows, key, totals[which], seed)
         indices[which] = chosen.to(torch.int32)
         reads += read
@@ -68,13 +68,14 @@ def choose_blocks(
     return indices.view(*shape, chunks), counts.view(shape), reads
 
 
-def _find_rows(
+def find_rows(
     settings: HipSettings,
     query: Tensor,
     key: Tensor,
     regions: Regions,
     which: Int[Tensor, "R"],
 ) -> _Rows:
+    """Where each query block's candidate keys are, and its sampled queries."""
     blocks, heads = regions.blocks.shape[1], query.shape[1]
     block, head, batch = which % blocks, which // blocks % heads, which // (blocks * heads)
     length = query.shape[2]
