@@ -20,9 +20,10 @@ def make(length, total, *, batch=2, heads=4, key_heads=2, width=8, seed=0):
     return [torch.randint(-3, 4, shape, generator=generator).float() for shape in shapes]
 
 
-def pruned_by_loops(query, key, first, where, length, total):
+def pruned_by_loops(query, key, first, where):
     """Ids that one block of queries of one key head keeps, one chunk after another."""
     b, group, block = where
+    length, total = query.shape[2], key.shape[2]
     heads = query.shape[1] // key.shape[1]
     begin = first + 3
     position = total - length + block * 8
@@ -68,7 +69,7 @@ def test_it_keeps_what_plain_loops_keep(length, total, padding):
                 begin = 0 if padding is None else padding[b]
                 if block * 8 + 7 < begin - (total - length):
                     continue  # padding alone
-                wanted = pruned_by_loops(query, key, begin, (b, head // 2, block), length, total)
+                wanted = pruned_by_loops(query, key, begin, (b, head // 2, block))
                 kept = mask.indices[b, head, block]
                 assert kept[kept >= 0].tolist() == wanted, (b, head, block)
     allowed = mask.to_dense()
