@@ -45,7 +45,8 @@ claim = Claim(
     "(`benchmarks/hip_needles.py`)",
     solves=(
         "context too long for attention",
-        "slow decoding on a long prompt",
+        "a model runs out of memory on long documents",
+        "slow decoding on a long prompt or a huge KV cache",
         "long-context inference without retraining",
         "sparse attention for a pretrained Hugging Face model",
         "top-k attention without scoring every key",
