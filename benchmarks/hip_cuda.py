@@ -27,7 +27,6 @@ from tractable.claims.attention._hip_gpu import (
     SINK,
     WIDTH,
     WINDOW,
-    Layer,
     best_mass,
     make_layer,
 )
@@ -82,8 +81,7 @@ DECODE = {
 
 
 def make(length, queries):
-    layer = make_layer(length, queries, torch.Generator("cuda").manual_seed(length))
-    return layer[:3]
+    return make_layer(length, queries, torch.Generator("cuda").manual_seed(length))
 
 
 def clock(call):
@@ -129,7 +127,8 @@ def ceilings():
 
 
 def prefill(length, rates, settings=None):
-    query, key, value = make(length, length)
+    layer = make(length, length)
+    query, key, value = layer[:3]
     nominal = NOMINAL[length]
 
     def dense(backend):
@@ -152,7 +151,7 @@ def prefill(length, rates, settings=None):
             return hip_attention(query, key, value, scale=1.0, **options)
 
         mask = tree()
-        kept, best = best_mass(Layer(query, key, value, None), mask, nominal)
+        kept, best = best_mass(layer, mask, nominal)
 
         def sparse(mask=mask):
             return block_sparse_attention(query, key, value, mask, 1.0)
@@ -186,7 +185,8 @@ FIXED = ("num_sink", "window", "enable_gqa")
 
 
 def decode(length, rates, settings=None):
-    query, key, value = make(length, 1)
+    layer = make(length, 1)
+    query, key, value = layer[:3]
     nominal = NOMINAL[length]
     packed = query.view(1, KEY_HEADS, HEADS // KEY_HEADS, WIDTH)
 
@@ -212,7 +212,7 @@ def decode(length, rates, settings=None):
             **setting,
         }
         mask = hip_mask(query, key, **options)
-        kept, best = best_mass(Layer(query, key, value, None), mask, nominal)
+        kept, best = best_mass(layer, mask, nominal)
         tree = graph_of(lambda options=options: hip_mask(query, key, **options))
         sparse = graph_of(lambda mask=mask: block_sparse_attention(query, key, value, mask, 1.0))
         theirs, trees, passes = (t / 10 for t in race(dense, tree, sparse, rounds=11))
@@ -232,7 +232,7 @@ def flex(length=2**15):
     """flex_attention executing our mask, beside our pass and cuDNN."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    query, key, value = make(length, length)
+    query, key, value = make(length, length)[:3]
     options = {**PREFILL[length][2], "num_sink": SINK, "window": WINDOW, "dense_queries": 1024}
     mask = hip_mask(query, key, enable_gqa=True, **options)
     block_mask = mask.to_flex_block_mask()

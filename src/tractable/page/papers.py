@@ -56,8 +56,7 @@ def published_of_all(*, brief: bool = False) -> dict[str, list[Verdict]]:
     """
     chosen = {}
     for slug, found in published_verdicts(brief=brief).items():
-        rows = [_as_verdict(slug, row) for row in found]
-        chosen[slug] = sorted(rows, key=lambda row: (row.device != "cpu", row.at))
+        chosen[slug] = [_as_verdict(slug, row) for row in found]
     return {slug: rows for slug, rows in chosen.items() if rows}
 
 

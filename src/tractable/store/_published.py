@@ -43,8 +43,8 @@ def published_verdicts(
         brief: leave `detail`, by far the longest field, empty and unread.
 
     Returns:
-        From slug to its verdicts, those on a CPU first; only the first lines of each file are
-        read, so this is quick.
+        From slug to its verdicts, those on a CPU first and older ones before newer; only the
+        first lines of each file are read, so this is quick.
 
     Raises:
         DataError: for a verdict that is no JSON line.
@@ -62,7 +62,7 @@ def published_verdicts(
                 except ValueError as error:
                     raise DataError(f"{path.name} has a malformed verdict ({error})") from None
     for rows in found.values():
-        rows.sort(key=lambda row: row.get("device") != "cpu")
+        rows.sort(key=lambda row: (row.get("device") != "cpu", str(row.get("at"))))
     return found
 
 

@@ -155,9 +155,10 @@ def _prune(
     batch, groups = key.shape[:2]
     blocks = regions.blocks.shape[1]
     rows = torch.arange(batch * groups * blocks, device=key.device)
-    most = -(-int((regions.blocks.max()) * settings.block_k) // stages[0].chunk)
+    first = -(-int(regions.blocks.max()) * settings.block_k // stages[0].chunk)
+    most = max(first, *(one.keep // other.chunk for one, other in pairwise(stages)), 1)
     limit = CPU_ELEMENTS if key.device.type == "cpu" else 16 * CPU_ELEMENTS
-    at_once = max(1, limit // max(1, most * key.shape[3]))
+    at_once = max(1, limit // (most * key.shape[3]))
     pieces, reads = [], 0
     for which in torch.split(rows, at_once):
         kept, read = _prune_rows(settings, stages, query, key, regions, which)
@@ -186,40 +187,41 @@ def _prune_rows(  # noqa: PLR0917 - the tensors and where to look
     reads, size = 0, stages[0].chunk
     for stage in stages:
         parts = torch.arange(0, size, stage.chunk, device=key.device)
+        # Chunks that begin at the end of the room or later are none; they are chosen last.
         start, size = (start[..., None] + parts).flatten(1), stage.chunk
-        start = torch.where(start < room[:, None], start, -1)
         of_head = [(batch * heads + owner * group + i) * blocks + block for i in range(group)]
         asked = replace(settings, stride_q=stage.stride_q)
         found = [find_rows(asked, query, key, regions, rows) for rows in of_head]
         queries = torch.cat([rows.query for rows in found], 1)
-        score, read = _score(queries, key[batch, owner], begin, start, room, size)
+        score, read = _score(queries, key, (batch, owner, begin), start, room, size)
         reads += read
         best = score.argsort(dim=1, descending=True, stable=True)[:, : stage.keep // size]
         start = start.gather(1, best.sort(dim=1)[0])
-        start = torch.where(start < 0, torch.iinfo(torch.int64).max // 2, start)
-    start = start.sort(dim=1)[0]
     return torch.where(start < room[:, None], start // size, -1), reads
 
 
 def _score(  # noqa: PLR0917 - the tensors and where to look
     queries: Tensor,
-    keys: Tensor,
-    begin: Int[Tensor, "R"],
+    key: Tensor,
+    where: tuple[Int[Tensor, "R"], Int[Tensor, "R"], Int[Tensor, "R"]],
     start: Int[Tensor, "R M"],
     room: Int[Tensor, "R"],
     size: int,
 ) -> tuple[Tensor, int]:
-    """Score chunks of `size` keys by the key that a descent by halves ends at."""
+    """Score chunks of `size` keys by the key that a descent by halves ends at.
+
+    `where` has the batch row, key head and first candidate of each row.
+    """
     reads = 0
+    batch, owner, begin = (part[:, None] for part in where)
 
     def product(place: Tensor) -> Tensor:
         nonlocal reads
-        real = (start >= 0) & (place < room[:, None])
+        real = place < room[:, None]
         reads += int(real.sum())
-        position = torch.where(real, begin[:, None] + place, 0)
-        wide = torch.promote_types(keys.dtype, torch.float32)
-        rows = torch.arange(len(keys), device=keys.device)[:, None]
-        products = torch.einsum("rsd,rmd->rsm", queries.to(wide), keys[rows, position].to(wide))
+        found = key[batch, owner, torch.where(real, begin + place, 0)]
+        wide = torch.promote_types(key.dtype, torch.float32)
+        products = torch.einsum("rsd,rmd->rsm", queries.to(wide), found.to(wide))
         products = products.nan_to_num(nan=LOWEST).clamp(min=LOWEST).amax(1)
         return products.masked_fill(~real, -torch.inf)
 

@@ -11,8 +11,8 @@ import triton  # type: ignore[import-not-found,unused-ignore]  # comes with torc
 from jaxtyping import Int
 from torch import Tensor
 
-from tractable._core.counting import listening
 from tractable.attention._kernels import hip_tree
+from tractable.attention.hip._passes import listens
 from tractable.attention.hip._settings import HipSettings, Regions
 
 __all__ = ["PageTable", "choose_blocks", "with_rows"]
@@ -46,7 +46,7 @@ class PageTable:
         """Without pages the kernels are handed the keys, which they do not look at as a table."""
         self.page = 0 if pages is None else key.shape[2]
         self.total = key.shape[2] if pages is None else pages.shape[1] * self.page
-        self.pages = key if pages is None else pages
+        self.pages = key if pages is None else pages.contiguous()
 
 
 def choose_blocks(
@@ -62,7 +62,7 @@ def choose_blocks(
 
     Keys scored are counted only when somebody listens: reading the count waits for the device.
     """
-    counting = not torch.compiler.is_compiling() and listening()
+    counting = listens()
     indices, counts, reads = _choose(
         with_rows(query),
         with_rows(key),
