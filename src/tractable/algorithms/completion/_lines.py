@@ -1,8 +1,7 @@
 """One half sweep: a regression for every line, given the other side's factor."""
 
-import warnings
 from concurrent.futures import Executor
-from functools import cache, partial
+from functools import partial
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 
-from tractable._core import SlowPathWarning, note
+from tractable._common.compiled import load_compiled
+from tractable._core import note
 from tractable._core.fanout import fan_out
 from tractable.algorithms.completion import _plain
 from tractable.algorithms.completion._observed import Floats, Side
@@ -35,19 +35,9 @@ class Inner(NamedTuple):
     warm: bool
 
 
-@cache
 def load_kernels() -> ModuleType:
-    """Return the compiled loops, or NumPy's with one warning where Numba is missing."""
-    try:
-        from tractable.algorithms.completion import _compiled
-    except ImportError:
-        warnings.warn(
-            "numba is missing, so slower NumPy loops run: pip install 'tractable[jit]'",
-            SlowPathWarning,
-            stacklevel=2,
-        )
-        return _plain
-    return _compiled
+    """Return the compiled loops, or NumPy's where Numba is missing."""
+    return load_compiled(__package__) or _plain
 
 
 def choose_solver(entries: float, rank: int, steps: float) -> Solver:
@@ -151,39 +141,45 @@ def _solve_sketched(
         if not places.size:
             x[i] = 0.0
             continue
-        small = places.size <= inner.sketch_rows
-        if small:
-            inverse = _invert_gram(factor[places], ridge)
-        else:
+        inverse, rows = None, 0
+        if places.size > inner.sketch_rows:
             kernels.sketch_line(places, factor, *hashes, sketch)
-            inverse = _invert_gram(sketch, ridge)
+            note("flops", places.size * k)
+            inverse, rows = _invert(_gram(sketch, ridge)), inner.sketch_rows
+        if inverse is None:  # few entries, or a sketch in which equal rows cancelled
+            gram = _gram(factor[places], ridge)
+            inverse, rows = _invert(gram), rows + places.size
+            inverse = _pseudo_invert(gram) if inverse is None else inverse
         steps = kernels.iterate(
             places, values, factor, ridge, inverse, x[i], inner.tol, inner.most, steepest
         )
-        rows = places.size if small else inner.sketch_rows
-        note(
-            "flops",
-            places.size * k * (0 if small else 1)
-            + rows * k * (k + 1)
-            + k**3
-            + (steps + 1) * (4 * places.size * k + 2 * k * k + 10 * k),
-        )
+        iterating = (steps + 1) * (4 * places.size * k + 2 * k * k + 10 * k)
+        note("flops", rows * k * (k + 1) + k**3 + iterating)
         total += steps
     return total
 
 
-def _invert_gram(A: Floats, ridge: Floats) -> Floats:
-    """Return (A^T A + diag(ridge))^-1, or the pseudo-inverse where that is hardly there."""
+def _gram(A: Floats, ridge: Floats) -> Floats:
+    """Return the upper triangle of A^T A + diag(ridge)."""
     gram = blas.dsyrk(1.0, A.T)
-    diagonal = gram.diagonal() + ridge
-    gram[np.diag_indices_from(gram)] = diagonal
+    gram[np.diag_indices_from(gram)] += ridge
+    return np.asarray(gram)
+
+
+def _invert(gram: Floats) -> Floats | None:
+    """Return the inverse, or None where there is hardly one."""
     root, bad = lapack.dpotrf(gram)
-    if bad or not (root.diagonal() ** 2 > _plain.TINY * diagonal).all():
-        values, vectors = np.linalg.eigh(gram, UPLO="U")
-        kept = values > 1e-10 * max(float(values[-1]), 1e-300)
-        return np.ascontiguousarray((vectors[:, kept] / values[kept]) @ vectors[:, kept].T)
+    if bad or not (root.diagonal() ** 2 > _plain.TINY * gram.diagonal()).all():
+        return None
     inverse, _ = lapack.dpotri(root)
     return np.ascontiguousarray(np.triu(inverse) + np.triu(inverse, 1).T)
+
+
+def _pseudo_invert(gram: Floats) -> Floats:
+    """Return the inverse where there is one, and zero across it."""
+    values, vectors = np.linalg.eigh(gram, UPLO="U")
+    kept = values > 1e-10 * max(float(values[-1]), 1e-300)
+    return np.ascontiguousarray((vectors[:, kept] / values[kept]) @ vectors[:, kept].T)
 
 
 def _solve_undetermined(

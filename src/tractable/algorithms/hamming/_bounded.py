@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tractable._common.compiled import load_compiled
 from tractable._core import note
 from tractable.algorithms.hamming import _engines
 from tractable.algorithms.hamming._letters import Codes, Pattern
@@ -53,7 +54,7 @@ class Probe:
         """Pack both; with more than 254 letters bytes collide, so survivors are counted again."""
         self.codes, self.pattern = codes, pattern
         self.exact = pattern.letters <= 254
-        self.compiled = _engines.load_compiled()
+        self.compiled = load_compiled(__package__)
         text = _fold(codes, pattern.letters, 254)
         ours = _fold(pattern.codes, pattern.letters, 255)
         self.words = -(-pattern.size // 8)

@@ -1,15 +1,13 @@
 """One function for each way to count matches; all add into the same profile."""
 
-import warnings
-from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from tractable._core import SlowPathWarning, note
+from tractable._common.compiled import load_compiled
+from tractable._core import note
 from tractable._core.counting import listening
 from tractable.algorithms.hamming._letters import Codes, Pattern
 
@@ -24,21 +22,6 @@ SAMPLE = 1 << 15
 
 SLICE = 1 << 15
 """Shifts that the byte engine counts at a time: text slice and counters stay in the cache."""
-
-
-@cache
-def load_compiled() -> ModuleType | None:
-    """Return the compiled loops, or None with one warning where Numba is missing."""
-    try:
-        from tractable.algorithms.hamming import _compiled
-    except ImportError:
-        warnings.warn(
-            "numba is missing, so slower NumPy loops run: pip install 'tractable[jit]'",
-            SlowPathWarning,
-            stacklevel=2,
-        )
-        return None
-    return _compiled
 
 
 def count_by_bytes(text: Codes, pattern: Pattern, matches: NDArray[np.int32]) -> None:
@@ -68,7 +51,7 @@ def count_by_pairs(
         note("operations", int(spent))
     size = pattern.size
     padded = np.zeros(text.size + size, np.int32)  # so that no shift needs a bounds check
-    compiled = load_compiled()
+    compiled = load_compiled(__package__)
     if compiled is not None:
         mask = np.append(chosen, False)
         starts = np.append(pattern.starts, pattern.starts[-1])
@@ -101,7 +84,7 @@ def count_by_words(
     owners = np.repeat(np.arange(chosen_letters.size), pattern.counts[chosen_letters])
     rows = np.full(pattern.letters + 1, -1, np.int64)
     rows[chosen_letters] = np.arange(chosen_letters.size)
-    compiled = load_compiled()
+    compiled = load_compiled(__package__)
     block = 128 if compiled is None else compiled.WORDS
     # Bit rows of all chosen letters for one chunk of shifts take at most a quarter of the memory.
     room = max_memory // (32 * max(1, chosen_letters.size)) - pattern.size // 64 - 3
@@ -251,7 +234,7 @@ def _correlate(
 def _mark_letter(  # noqa: PLR0917 - the same places as the compiled twin
     text: Codes, letter: int, step: int, fields: int, bits: int, signals: NDArray[np.float64]
 ) -> None:
-    compiled = load_compiled()
+    compiled = load_compiled(__package__)
     if compiled is not None:
         compiled.mark_letter(text, letter, step, fields, bits, signals)
         return

@@ -1,16 +1,14 @@
 """The two objectives and their plans, column by column; the projections; the definition."""
 
 import itertools
-import warnings
-from functools import cache
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
-from tractable._core import DataError, RangeError, ShapeError, SlowPathWarning, note
+from tractable._common.compiled import load_compiled
+from tractable._core import DataError, RangeError, ShapeError, note
 from tractable._core.checks import as_array, check_integer, check_number
 
 Floats = NDArray[np.float64]
@@ -31,21 +29,6 @@ class Entries(NamedTuple):
 
     rows: NDArray[np.int64]
     mass: Floats
-
-
-@cache
-def load_compiled() -> ModuleType | None:
-    """Return the compiled loops, or None with one warning where Numba is missing."""
-    try:
-        from tractable.algorithms.sparse_ot import _compiled
-    except ImportError:
-        warnings.warn(
-            "numba is missing, so slower NumPy loops run: pip install 'tractable[jit]'",
-            SlowPathWarning,
-            stacklevel=2,
-        )
-        return None
-    return _compiled
 
 
 def semi_dual(  # noqa: PLR0917 (the order of `sparse_ot`)
@@ -204,7 +187,7 @@ def project(
     note("operations", m * n)
     shape = (n, k) if wanted else (0, 0)
     sums, entries = np.zeros(m), Entries(np.zeros(shape, np.int64), np.zeros(shape))
-    compiled = load_compiled()
+    compiled = load_compiled(__package__)
     if compiled is not None:
         total = compiled.project_columns(
             alpha, problem.costs, problem.b, problem.gamma, k, sums, entries.rows, entries.mass
@@ -226,7 +209,7 @@ def clip(
     shape = (n, k) if wanted else (0, 0)
     sums, others = np.zeros(m), np.zeros(n)
     entries = Entries(np.zeros(shape, np.int64), np.zeros(shape))
-    gamma, compiled = problem.gamma, load_compiled()
+    gamma, compiled = problem.gamma, load_compiled(__package__)
     if compiled is not None:
         total = compiled.clip_columns(
             alpha, beta, problem.costs, gamma, k, sums, others, entries.rows, entries.mass

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tractable._common.compiled import load_compiled
 from tractable.algorithms.sparse_wht._gf2 import ONE, Words, parity, random_words, signs
-from tractable.algorithms.sparse_wht._transform import load_compiled
 
 Method = Literal["auto", "noiseless", "nso", "so"]
 
@@ -95,7 +95,7 @@ def _decode_word(values: NDArray[Any], places: NDArray[Any], width: int, masks: 
     real = np.ascontiguousarray(values.real)
     soft = real[:, places].reshape(len(real), places.size // 2, 2)
     rows = np.concatenate([soft, -soft])
-    compiled = load_compiled()
+    compiled = load_compiled(__package__)
     if compiled is not None:
         messages: Words = compiled.viterbi(rows, _outputs(), MEMORY)
     else:

@@ -8,12 +8,13 @@ from scipy.sparse import csr_array, vstack
 from scipy.sparse.linalg import lsqr
 from scipy.special import chdtri
 
+from tractable._common.compiled import load_compiled
 from tractable._core import note
 from tractable.algorithms.sparse_wht import _gf2
 from tractable.algorithms.sparse_wht._codes import MEMORY, Code, make_code
 from tractable.algorithms.sparse_wht._gf2 import Words
 from tractable.algorithms.sparse_wht._samples import Samples
-from tractable.algorithms.sparse_wht._transform import load_compiled, transform_in_place
+from tractable.algorithms.sparse_wht._transform import transform_in_place
 
 FALSE_ALARM = 1e-4
 """Chance that noise alone makes any bin of a group look occupied."""
@@ -94,7 +95,7 @@ class Group:
         if amounts.dtype.kind == "c" and self.values.dtype.kind != "c":
             self.values = self.values.astype(np.complex128)
         amounts = amounts.astype(self.values.dtype, copy=False)
-        compiled = load_compiled()
+        compiled = load_compiled(__package__)
         if compiled is not None:
             compiled.subtract(self.values, bins, self.offsets, keys, amounts)
         else:

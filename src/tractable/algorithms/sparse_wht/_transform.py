@@ -1,34 +1,17 @@
 """The full transform, and the definition that it is tested with."""
 
 import math
-import warnings
-from functools import cache
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Num
 from numpy.typing import ArrayLike, NDArray
 
-from tractable._core import DataError, RangeError, ShapeError, SlowPathWarning, note
+from tractable._common.compiled import load_compiled
+from tractable._core import DataError, RangeError, ShapeError, note
 from tractable._core.checks import as_array, check_integer
 
 Norm = Literal["ortho", "forward"] | None
-
-
-@cache
-def load_compiled() -> ModuleType | None:
-    """Return the compiled loops, or None with one warning where Numba is missing."""
-    try:
-        from tractable.algorithms.sparse_wht import _compiled
-    except ImportError:
-        warnings.warn(
-            "numba is missing, so slower NumPy loops run: pip install 'tractable[jit]'",
-            SlowPathWarning,
-            stacklevel=2,
-        )
-        return None
-    return _compiled
 
 
 def fwht(
@@ -83,7 +66,7 @@ def transform_in_place(array: NDArray[Any], axis: int) -> None:
     flat = parts.reshape(-1)
     inner = flat.size // math.prod(array.shape[: axis + 1])
     length = array.shape[axis] * inner
-    compiled = load_compiled()
+    compiled = load_compiled(__package__)
     if compiled is not None:
         compiled.transform(flat, length, inner)
         return

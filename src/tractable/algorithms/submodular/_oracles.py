@@ -1,17 +1,15 @@
 """Set functions that answer with gains and count what they were asked."""
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike, NDArray
 
-from tractable._core import DataError, DTypeError, RangeError, ShapeError, SlowPathWarning, note
+from tractable._common.compiled import load_compiled
+from tractable._core import DataError, DTypeError, RangeError, ShapeError, note
 from tractable._core.checks import as_array, check_integer, check_number
 
 Ids = NDArray[np.int64]
@@ -21,21 +19,6 @@ Numbers = ArrayLike | Sequence[int]
 
 BLOCK = 1 << 20
 """Similarities that the NumPy loops compare at a time."""
-
-
-@cache
-def load_compiled() -> ModuleType | None:
-    """Return the compiled loops, or None with one warning where Numba is missing."""
-    try:
-        from tractable.algorithms.submodular import _compiled
-    except ImportError:
-        warnings.warn(
-            "numba is missing, so slower NumPy loops run: pip install 'tractable[jit]'",
-            SlowPathWarning,
-            stacklevel=2,
-        )
-        return None
-    return _compiled
 
 
 def read_elements(name: str, elements: Numbers, size: int) -> Ids:
@@ -224,7 +207,7 @@ class CoverageOracle(SubmodularOracle):
         return _Covered(state.items.copy(), state.value)
 
     def _gains(self, state: _Covered, elements: Ids) -> Floats:
-        compiled = load_compiled()
+        compiled = load_compiled(__package__)
         arguments = (self._indptr, self._indices, self._weights, state.items, elements)
         if compiled is not None:
             return np.asarray(compiled.gains_of_sets(*arguments))
@@ -236,7 +219,7 @@ class CoverageOracle(SubmodularOracle):
         return np.bincount(owners, worth, elements.size).astype(np.float64)
 
     def _add(self, state: _Covered, elements: Ids) -> None:
-        compiled = load_compiled()
+        compiled = load_compiled(__package__)
         if compiled is not None:
             arguments = (self._indptr, self._indices, self._weights, state.items, elements)
             state.value += float(compiled.cover(*arguments))
@@ -281,7 +264,7 @@ class FacilityLocationOracle(SubmodularOracle):
         return state.copy()
 
     def _gains(self, state: Floats, elements: Ids) -> Floats:
-        compiled = load_compiled()
+        compiled = load_compiled(__package__)
         if compiled is not None:
             return np.asarray(compiled.gains_of_facilities(self._similarity, state, elements))
         gains, rows = np.empty(elements.size), max(1, BLOCK // state.size)

@@ -1,0 +1,1 @@
+"""Learning and statistics whose output tells little about any one person in the data."""
