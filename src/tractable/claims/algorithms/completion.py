@@ -213,7 +213,7 @@ def fresh_samples(truth: Any, seen: Any) -> Any:
 def cmfrec(truth: Any, seen: Any) -> Any:
     """The package's alternating least squares, its own conjugate gradients, as many sweeps."""
     import numpy as np
-    from cmfrec import CMF  # type: ignore[import-not-found] # optional, and has no types
+    from cmfrec import CMF
     from scipy import sparse
 
     model = CMF(
