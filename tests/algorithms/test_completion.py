@@ -1,7 +1,5 @@
 """Completion against exact regressions, truncated SVDs and its twins; hostile input."""
 
-import doctest
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,9 +14,7 @@ from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.algorithms import completion
 from tractable.algorithms.completion import (
     Completion,
-    _complete,
     _lines,
-    _lstsq,
     _plain,
     _start,
     complete,
@@ -533,14 +529,3 @@ def test_hidden_pixels_of_real_digits(estimator):
     ours = np.sqrt(np.mean((model.reconstruct() - pixels)[hidden] ** 2))
     means = np.sqrt(np.mean((model.mean_ - pixels)[hidden] ** 2))
     assert ours < 0.85 * means
-
-
-def test_doctests():
-    modules = [completion, _complete, _lstsq]
-    if "sklearn" in sys.modules:
-        from tractable.algorithms.completion import sklearn
-
-        modules.append(sklearn)
-    results = [doctest.testmod(module) for module in modules]
-    assert sum(result.attempted for result in results) >= 3
-    assert not sum(result.failed for result in results)

@@ -1,12 +1,10 @@
 """Sensitivities, weights, samples and fits: against definitions, closed forms, hostile input."""
 
-import doctest
-import importlib
 import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -14,12 +12,7 @@ import tractable
 from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.algorithms.lp_sampling import (
     RowSample,
-    _distortion,
-    _matrix,
-    _program,
-    _regression,
     _sample,
-    _scores,
     leverage_scores,
     lewis_weights,
     lp_regression,
@@ -166,16 +159,18 @@ def test_norms_are_kept_in_expectation(scores, replace):
     scores=st.lists(st.floats(0, 1e6), min_size=1, max_size=40).filter(lambda s: max(s) > 1e-3),
     size=st.integers(1, 50),
 )
+@example(scores=[1.0] * 5 + [2e-313] * 2, size=6)
+@example(scores=[1.0, 77.0, 2e-313], size=1)
 @settings(max_examples=100)
 def test_probabilities_add_up_to_the_size(scores, size):
     scores = np.array(scores)
     q = _sample._probabilities(scores, size)
     assert ((q >= 0) & (q <= 1)).all()
     assert np.isclose(q.sum(), min(size, (scores > 0).sum()))
-    free = (q < 1) & (q > 0)
+    free = (q < 1) & (q > 1e-300)  # below, numbers have fewer digits
     if free.any():
-        rates = q[free] / scores[free]
-        np.testing.assert_allclose(rates, rates[0], rtol=1e-9)
+        alphas = scores[free] / q[free]
+        np.testing.assert_allclose(alphas, alphas[0], rtol=1e-9)
         assert (scores[q == 1] >= scores[free].max() * (1 - 1e-9)).all()
 
 
@@ -506,15 +501,3 @@ def test_estimator_fits_a_sample_with_weights():
         estimator(0).fit(X, y)
     with pytest.raises(RangeError, match="p is 0"):
         estimator(p=0).fit(X, y)
-
-
-def test_doctests():
-    modules = [_matrix, _program, _scores, _sample, _regression, _distortion]
-    if importlib.util.find_spec("sklearn"):
-        modules.append(importlib.import_module("tractable.algorithms.lp_sampling.sklearn"))
-    tried = 0
-    for module in modules:
-        result = doctest.testmod(module)
-        assert not result.failed
-        tried += result.attempted
-    assert tried > 5

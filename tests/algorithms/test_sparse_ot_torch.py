@@ -1,7 +1,5 @@
 """Batches with gradients and the router: the solver for arrays, finite differences, bad input."""
 
-import doctest
-
 import numpy as np
 import pytest
 import torch
@@ -281,9 +279,3 @@ def test_router_refuses(unchecked):
     ):
         with pytest.raises(error):
             route(scores, 2)
-
-
-def test_doctests():
-    failed, tried = doctest.testmod(tensors)
-    assert tried
-    assert not failed

@@ -1,6 +1,5 @@
 """Sparse spectra: against the definition, the full transform, brute force, and hostile input."""
 
-import doctest
 import itertools
 from contextlib import nullcontext
 
@@ -19,11 +18,6 @@ from tractable.algorithms.sparse_wht import (
     SparseSpectrum,
     _codes,
     _gf2,
-    _peel,
-    _regressor,
-    _samples,
-    _spectrum,
-    _transform,
     fwht,
     reference,
     sparse_wht,
@@ -524,12 +518,3 @@ def test_regressor_refuses(unchecked):
     ]:
         with pytest.raises(error, match=words):
             model.predict(rows)
-
-
-def test_doctests():
-    tried = 0
-    for module in (_transform, _spectrum, _regressor, _peel, _samples):
-        result = doctest.testmod(module)
-        assert not result.failed
-        tried += result.attempted
-    assert tried > 5

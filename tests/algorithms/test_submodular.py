@@ -1,8 +1,6 @@
 """The maximizer against all small sets; oracles against formulas; hostile input."""
 
-import doctest
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -20,11 +18,6 @@ from tractable.algorithms.submodular import (
     FacilityLocationOracle,
     LogDetOracle,
     SieveStreaming,
-    _copy,
-    _determinant,
-    _dynamic,
-    _oracles,
-    _static,
     greedy,
     lazy_greedy,
     reference,
@@ -605,14 +598,3 @@ def test_summary_is_an_estimator(unchecked):
     sklearn = pytest.importorskip("tractable.algorithms.submodular.sklearn")
     checks = pytest.importorskip("sklearn.utils.estimator_checks")
     checks.check_estimator(sklearn.StreamSummarizer(5))
-
-
-def test_doctests():
-    modules = [submodular, _copy, _determinant, _dynamic, _oracles, _static]
-    if "sklearn" in sys.modules:
-        from tractable.algorithms.submodular import sklearn
-
-        modules.append(sklearn)
-    results = [doctest.testmod(module) for module in modules]
-    assert sum(result.attempted for result in results) >= 8
-    assert not sum(result.failed for result in results)

@@ -1,6 +1,5 @@
 """Counted schedules against plain attention, closed forms, real caches and brute force."""
 
-import doctest
 import subprocess
 import sys
 
@@ -14,14 +13,8 @@ from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.attention import io
 from tractable.attention.io import (
     _counts,
-    _exhaustive,
-    _memory,
-    _misses,
-    _plan,
     _schedules,
 )
-
-PARTS = (_counts, _exhaustive, _memory, _misses, _plan, _schedules)
 
 
 def make(n, d, seed=0, dtype=np.float64):
@@ -48,11 +41,6 @@ def run_all(n, d, capacity, seed=0):
                 run(*arrays, capacity, **options)
             with pytest.raises(io.CacheOverflowError, match=r"too small.*at least"):
                 predict(n, d, capacity, **options)
-
-
-@pytest.mark.parametrize("module", PARTS)
-def test_the_examples_in_the_docstrings_run(module):
-    assert doctest.testmod(module).failed == 0
 
 
 @settings(max_examples=25)

@@ -1,6 +1,5 @@
 """Tensor attention against the definition, its promises, and hostile input."""
 
-import doctest
 import itertools
 import math
 
@@ -15,17 +14,9 @@ import tractable
 from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.attention import tensor
 from tractable.attention.tensor import (
-    _attention,
     _exact,
-    _match,
-    _module,
-    _plan,
-    _poly,
     _polynomial,
-    _reference,
 )
-
-MODULES = (tensor, _attention, _exact, _match, _module, _plan, _poly, _polynomial, _reference)
 
 
 def make(length=9, lengths=(7, 11), *, batch=(2, 1), width=3, out=4, bound=1.0, seed=0, dtype=None):
@@ -44,11 +35,6 @@ def make(length=9, lengths=(7, 11), *, batch=(2, 1), width=3, out=4, bound=1.0, 
 
 def close(one, two, tolerance=1e-12):
     torch.testing.assert_close(one, two, atol=tolerance, rtol=tolerance)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_the_examples_in_the_docstrings_run(module):
-    assert doctest.testmod(module).failed == 0
 
 
 @settings(max_examples=60)

@@ -150,6 +150,8 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(tmp_path):
         stdin=child,
         env={**os.environ, "TERM": "xterm"},
         start_new_session=True,
+        # where the tests run in the background, interrupts are ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     os.close(child)
     store = tmp_path / "store.db"

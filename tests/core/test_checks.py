@@ -1,6 +1,3 @@
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 
@@ -49,8 +46,3 @@ def test_randomness_from_a_seed_repeats_and_a_generator_advances():
     assert as_generator(3).integers(1000) == as_generator(3).integers(1000)
     rng = np.random.default_rng(3)
     assert as_generator(rng) is rng
-
-
-@pytest.mark.parametrize("name", ["counting", "fanout", "random", "checks", "errors"])
-def test_examples_in_docstrings(name):
-    assert doctest.testmod(importlib.import_module(f"tractable._core.{name}")).failed == 0

@@ -4,20 +4,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import pytest
+from fakes.counted import nested, work
 
 import tractable
 from tractable._core import UnitError, count, fan_out, note
-
-
-def work(size):
-    note("operations", size)
-    if size < 0:
-        raise ValueError("negative")
-    return size * size
-
-
-def nested(size):
-    return sum(fan_out(None, work, range(size)))
 
 
 def test_totals_by_unit_and_zero_for_what_was_not_noted():

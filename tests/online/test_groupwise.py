@@ -1,6 +1,5 @@
 import copy
 import csv
-import doctest
 import importlib
 import importlib.metadata
 import itertools
@@ -72,15 +71,6 @@ def two_laws(rounds=2000, seed=0):
     groups = rng.random((rounds, 3)) < 0.5
     slopes = X[:, 1:] @ [0.2, -0.1, 0.1]
     return X, 0.5 + np.where(groups[:, 0], slopes, -slopes), groups
-
-
-@pytest.mark.parametrize(
-    "part", ["", "._hedge", "._paths", "._regressor", "._report", "._ridge", ".adult", ".sklearn"]
-)
-def test_examples(part):
-    if part == ".sklearn":
-        pytest.importorskip("sklearn")
-    assert doctest.testmod(importlib.import_module(groupwise.__name__ + part)).failed == 0
 
 
 # ---- the whole method against the paper's lines

@@ -1,4 +1,3 @@
-import doctest
 import importlib
 import itertools
 import warnings
@@ -65,13 +64,6 @@ def ten_arms(memory=50, rng=0, **options):
     losses = habituation(np.linspace(0.2, 0.6, 10), np.linspace(0.7, 0.1, 10))
     weights = 0.98 ** np.arange(memory)
     return WeightedTallyingBandit(losses, memory, weights=weights, rng=rng, **options)
-
-
-@pytest.mark.parametrize(
-    "part", ["", "._environment", "._exact", "._families", "._learner", "._rivals", ".gym"]
-)
-def test_examples(part):
-    assert doctest.testmod(importlib.import_module(tallying_bandit.__name__ + part)).failed == 0
 
 
 # ---- the environment

@@ -1,6 +1,5 @@
 """Conjectures: against brute force, known expansions, PSLQ, the published test, hostile input."""
 
-import doctest
 import importlib
 import itertools
 import sys
@@ -17,12 +16,7 @@ from tractable._core import DataError, DTypeError, MissingPackageError, RangeErr
 from tractable.search.conjectures import (
     LeftHandSide,
     Recurrence,
-    _conjecture,
     _continued,
-    _exhaustive,
-    _left,
-    _recurrence,
-    _search,
     berlekamp_massey,
     closed_form,
     esma,
@@ -418,12 +412,3 @@ def test_without_mpmath(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpmath", None)
     with pytest.raises(MissingPackageError, match="pip install mpmath"):
         esma(lambda: 1)
-
-
-def test_doctests():
-    tried = 0
-    for module in (_search, _conjecture, _continued, _exhaustive, _left, _recurrence):
-        result = doctest.testmod(module)
-        assert not result.failed
-        tried += result.attempted
-    assert tried > 10

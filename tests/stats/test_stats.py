@@ -1,7 +1,5 @@
 """Rules, exactness, invariances and hostile tables."""
 
-import doctest
-import importlib
 import math
 
 import numpy as np
@@ -35,13 +33,6 @@ HOSTILE = st.one_of(
 def seconds(power=2.0, rounds=5, noise=0.05, seed=0, sizes=SIZES):
     rng = np.random.default_rng(seed)
     return sizes**power * np.exp(noise * rng.standard_normal((rounds, sizes.size)))
-
-
-@pytest.mark.parametrize("part", ["_association", "_crossover", "_growth", "_level", "_verdicts"])
-def test_examples(part):
-    result = doctest.testmod(importlib.import_module(f"tractable.stats.{part}"))
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 @pytest.mark.parametrize(

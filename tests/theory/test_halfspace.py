@@ -1,7 +1,5 @@
 """Tests, certificates and the learner: against exhaustive search, closed forms, hostile input."""
 
-import doctest
-import importlib
 import math
 import warnings
 
@@ -17,7 +15,6 @@ from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.theory.halfspace import (
     Check,
     _certificate,
-    _fit,
     _ramp,
     _slabs,
     _strip,
@@ -587,15 +584,3 @@ def test_estimator_warns_if_asked_and_never_raises(unchecked):
         estimator(on_reject="raise").fit(X, y)
     with pytest.raises(ValueError, match="one class"):
         estimator().fit(X, np.ones(2000))
-
-
-def test_doctests():
-    modules = [_target, _ramp, _slabs, _strip, _fit, _certificate]
-    if importlib.util.find_spec("sklearn"):
-        modules.append(importlib.import_module("tractable.theory.halfspace.sklearn"))
-    tried = 0
-    for module in modules:
-        result = doctest.testmod(module)
-        assert not result.failed
-        tried += result.attempted
-    assert tried > 12

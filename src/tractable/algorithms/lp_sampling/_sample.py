@@ -247,13 +247,17 @@ def _probabilities(scores: Floats, size: int) -> Floats:
     positive = scores > 0.0
     if size >= int(positive.sum()):
         return positive.astype(np.float64)
-    ordered = np.sort(scores / scores.max())[::-1]
-    rest = np.cumsum(ordered[::-1])[::-1]  # of scores from each place on
+    relative = scores / scores.max()
+    ordered = np.sort(relative)[::-1]
+    rest = np.cumsum(ordered[::-1])[::-1][:size]  # of scores from each place on
     # with the k largest kept for certain, alpha = (size - k) / rest[k]; it is the first k for
     # which the next score stays at or below one
-    places = np.arange(size)
-    alphas = (size - places) / rest[:size]
-    k = int(np.argmax(alphas * ordered[:size] <= 1.0))
-    if alphas[k] * ordered[k] > 1.0:
+    left = size - np.arange(size)
+    fits = left * ordered[:size] <= rest
+    if not fits.any():
         return np.asarray(scores >= np.partition(scores, -size)[-size], dtype=np.float64)
-    return np.asarray(np.minimum(1.0, alphas[k] * (scores / scores.max())))
+    k = int(np.argmax(fits))
+    probabilities = np.ones(scores.size)
+    few = left[k] * relative < rest[k]  # the others' quotients may overflow
+    probabilities[few] = left[k] * (relative[few] / rest[k])
+    return probabilities
