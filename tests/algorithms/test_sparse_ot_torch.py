@@ -279,3 +279,30 @@ def test_router_refuses(unchecked):
     ):
         with pytest.raises(error):
             route(scores, 2)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("formulation", ["semi_dual", "dual"])
+def test_a_gpu_finds_what_the_cpu_finds(formulation):
+    options = {"formulation": formulation, "num_iter_max": 2000, "stop_thr": 1e-12, "log": True}
+    found = []
+    for device in ("cpu", "cuda"):
+        a, b, costs = (x.to(device).requires_grad_() for x in make())
+        plan, log = sparse_ot_torch(a, b, costs, 4.0, 12, **options)
+        assert plan.device == costs.device
+        log["value"].sum().backward()
+        found.append([x.detach().cpu() for x in (plan, log["value"], costs.grad, b.grad)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_router_works_on_a_gpu():
+    router = SparseOTRouter(8, n_experts=4, capacity=5).to("cuda")
+    indices, weights, plan = router(torch.randn(2, 10, 8, device="cuda"))
+    assert indices.device == plan.device == router.gate.weight.device
+    assert int((plan > 0).sum(0).max()) <= 5
+    weights.sum().backward()
+    assert bool(router.gate.weight.grad.isfinite().all())
