@@ -38,6 +38,14 @@ def test_any_curve_is_well_formed_and_inside_the_frame(points):
         assert 44 <= float(circle.get("cy")) <= 372
 
 
+def test_nothing_is_drawn_between_names():
+    text = figure([["short", 3.0, 1.0, 9.0], ["long", 3.0, 1.0, 9.0]])
+    assert "<poly" not in text
+    root = ElementTree.fromstring(text)
+    places = [float(e.get("cx")) for e in root.iter() if e.tag.endswith("circle")]
+    assert len(set(places)) == 4, "arms stand side by side"
+
+
 def test_names_are_escaped():
     text = figure([[1, 2.0, 1.0, 3.0]])
     assert "<b>" not in text

@@ -1,4 +1,7 @@
-"""One experiment's curves as SVG: medians, bands from lowest to highest round, log axes."""
+"""One experiment's curves as SVG: medians, bands from lowest to highest round, log axes.
+
+Where the sweep is over names nothing lies between two of them: arms stand side by side as dots.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -93,13 +96,14 @@ def spark(curves: Curves, title: str) -> str:
     x, y, _ = _scales(curves, frame)
     parts = [f'<path class="base" d="M{frame.left} {frame.floor + 3}H{frame.wall}"/>']
     for line in curves.lines:
-        parts.append(f'<polyline class="line {line.style}" points="{_path(line, x, y)}"/>')
-        if len(line.points) == 1:
-            only = line.points[0]
-            parts.append(
-                f'<circle class="dot {line.style}" cx="{x(only.size):.0f}" '
-                f'cy="{y(only.median):.0f}" r="2.5"/>'
-            )
+        if not curves.names:
+            parts.append(f'<polyline class="line {line.style}" points="{_path(line, x, y)}"/>')
+        if curves.names or len(line.points) == 1:
+            parts += [
+                f'<circle class="dot {line.style}" cx="{x(point.size):.0f}" '
+                f'cy="{y(point.median):.0f}" r="2.5"/>'
+                for point in line.points
+            ]
     if (place := _crossing(curves, x, y)) is not None:
         parts.append(f'<circle class="crossing" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="3.5"/>')
     elif curves.beyond:
@@ -137,11 +141,27 @@ def _drawing(curves: Curves, frame: Frame) -> list[str]:
             f'<text {side}x="{at + shift:.1f}" y="{frame.top - 6}" class="note">'
             f"crossover at {exact(float(f'{curves.crossover:.3g}'))}</text>"
         )
-    for line in curves.lines:
-        parts.append(_arm(line, curves, x, y))
+    ends = []
+    for line, aside in zip(curves.lines, _asides(curves, frame), strict=True):
+        moved = _moved(x, aside)
+        parts.append(_arm(line, curves, moved, y))
+        ends.append(moved(line.points[-1].size))
     if frame.labels:
-        parts += _labels(curves, frame, x, y)
+        parts += _labels(curves, frame, ends, y)
     return parts
+
+
+def _moved(x: Scale, aside: float) -> Scale:
+    return lambda size: x(size) + aside
+
+
+def _asides(curves: Curves, frame: Frame) -> list[float]:
+    """Return how far right of its place each arm is drawn; arms stand side by side over names."""
+    arms = len(curves.lines)
+    if not curves.names:
+        return [0.0] * arms
+    step = min(10.0, 0.7 * (frame.wall - frame.left) / len(curves.names) / arms)
+    return [(i - (arms - 1) / 2) * step for i in range(arms)]
 
 
 def x_at(curves: Curves, x: Scale) -> float:
@@ -151,12 +171,18 @@ def x_at(curves: Curves, x: Scale) -> float:
 
 
 def _arm(line: Line, curves: Curves, x: Scale, y: Scale) -> str:
-    upper = [f"{x(p.size):.1f},{y(p.high):.1f}" for p in line.points]
-    lower = [f"{x(p.size):.1f},{y(p.low):.1f}" for p in reversed(line.points)]
-    parts = [
-        f'<polygon class="band" points="{" ".join(upper + lower)}"/>',
-        f'<polyline class="line" points="{_path(line, x, y)}"/>',
-    ]
+    if curves.names:
+        parts = [
+            f'<path class="line" d="M{x(p.size):.1f} {y(p.low):.1f}V{y(p.high):.1f}"/>'
+            for p in line.points
+        ]
+    else:
+        upper = [f"{x(p.size):.1f},{y(p.high):.1f}" for p in line.points]
+        lower = [f"{x(p.size):.1f},{y(p.low):.1f}" for p in reversed(line.points)]
+        parts = [
+            f'<polygon class="band" points="{" ".join(upper + lower)}"/>',
+            f'<polyline class="line" points="{_path(line, x, y)}"/>',
+        ]
     for p in line.points:
         where = curves.names[int(p.size)] if curves.names else exact(p.size)
         around = f" ({exact(p.low)} to {exact(p.high)})" if p.low != p.high else ""
@@ -169,11 +195,14 @@ def _arm(line: Line, curves: Curves, x: Scale, y: Scale) -> str:
     return f'<g class="arm {line.style}">{"".join(parts)}</g>'
 
 
-def _labels(curves: Curves, frame: Frame, x: Scale, y: Scale) -> list[str]:
-    """Name each line at its end, moved apart where ends are close."""
-    ends = sorted(((y(line.points[-1].median), line) for line in curves.lines), key=lambda e: e[0])
+def _labels(curves: Curves, frame: Frame, ends: Sequence[float], y: Scale) -> list[str]:
+    """Name each line where it ends, moved apart where ends are close."""
+    order = sorted(
+        zip((y(line.points[-1].median) for line in curves.lines), curves.lines, ends, strict=True),
+        key=lambda each: each[0],
+    )
     places: list[float] = []
-    for wanted, _ in ends:
+    for wanted, _, _ in order:
         places.append(max(wanted, places[-1] + 15) if places else max(wanted, frame.top + 6))
     over = max(0.0, places[-1] - frame.floor)
     for index in reversed(range(len(places))):
@@ -181,9 +210,9 @@ def _labels(curves: Curves, frame: Frame, x: Scale, y: Scale) -> list[str]:
         places[index] = min(places[index], limit) if over else places[index]
     room = int((frame.right - 14) / WIDTH)
     made = []
-    for (wanted, line), place in zip(ends, places, strict=True):
+    for (wanted, line, end), place in zip(order, places, strict=True):
         name = line.name if len(line.name) <= room else line.name[: room - 1] + "…"
-        at = x(line.points[-1].size) + 5
+        at = end + 5
         made.append(
             f'<g class="arm {line.style}"><path class="lead" '
             f'd="M{at:.0f} {wanted:.0f}L{frame.wall + 6} {place:.0f}"/>'
@@ -237,7 +266,8 @@ def _axes(curves: Curves, frame: Frame, x: Scale, y: Scale, log_y: bool) -> list
 def _scales(curves: Curves, frame: Frame) -> tuple[Scale, Scale, bool]:
     points = curves.points
     log_y = all(point.median > 0 for point in points)
-    x = _scale([p.size for p in points], frame.left, frame.wall, curves.log)
+    sizes = [p.size for p in points] if not curves.names else [-0.5, len(curves.names) - 0.5]
+    x = _scale(sizes, frame.left, frame.wall, curves.log)
     values = [v for p in points for v in _heights(p, log_y)]
     y = _scale(values, frame.floor, frame.top, log_y)
     lowest = min(values)
