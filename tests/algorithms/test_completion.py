@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from estimators import check_estimator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loops import numpy_only
@@ -473,10 +474,8 @@ def estimator():
     return pytest.importorskip("tractable.algorithms.completion.sklearn").LowRankCompletion
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_is_an_estimator(unchecked, estimator):
-    checks = pytest.importorskip("sklearn.utils.estimator_checks")
-    checks.check_estimator(estimator())
+    check_estimator(estimator())
 
 
 def test_estimator_places_new_rows(estimator):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from estimators import check_estimator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -473,12 +474,7 @@ def estimator(*args, **options):
 
 @pytest.mark.parametrize("p", [1, 1.5, 4])
 def test_is_a_scikit_learn_estimator(unchecked, p):
-    checks = pytest.importorskip("sklearn.utils.estimator_checks")
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", category=pytest.importorskip("sklearn").exceptions.SkipTestWarning
-        )
-        checks.check_estimator(estimator(p=p))
+    check_estimator(estimator(p=p))
 
 
 def test_estimator_fits_a_sample_with_weights():

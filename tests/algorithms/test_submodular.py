@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from estimators import check_estimator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loops import numpy_only
@@ -593,8 +594,6 @@ def test_summary_refuses_and_takes_constants():
         sklearn.StreamSummarizer(3).fit([[np.nan]])
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_summary_is_an_estimator(unchecked):
     sklearn = pytest.importorskip("tractable.algorithms.submodular.sklearn")
-    checks = pytest.importorskip("sklearn.utils.estimator_checks")
-    checks.check_estimator(sklearn.StreamSummarizer(5))
+    check_estimator(sklearn.StreamSummarizer(5))

@@ -20,7 +20,9 @@ MODULES = [
 def test_examples_in_docstrings(name: str) -> None:
     try:
         module = importlib.import_module(name)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("tractable"):
+            raise
         pytest.skip(str(error))
     found = doctest.testmod(module)
     assert found.attempted > 0

@@ -4,10 +4,10 @@ import importlib
 import importlib.metadata
 import itertools
 import pickle
-import warnings
 
 import numpy as np
 import pytest
+from estimators import check_estimator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loops import numpy_only
@@ -485,12 +485,7 @@ def estimator(*args, **options):
 
 @pytest.mark.parametrize("options", [{}, {"variant": "vaw", "meta": "hedge"}], ids=str)
 def test_is_a_scikit_learn_estimator(unchecked, options):
-    checks = pytest.importorskip("sklearn.utils.estimator_checks")
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", category=pytest.importorskip("sklearn").exceptions.SkipTestWarning
-        )
-        checks.check_estimator(estimator(**options))
+    check_estimator(estimator(**options))
 
 
 def test_estimator_learns_by_group_and_goes_on():

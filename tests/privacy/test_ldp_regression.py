@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from estimators import check_estimator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -808,22 +809,14 @@ def estimators():
 
 @pytest.mark.parametrize("psd", ["none", "clip"])
 def test_one_message_is_a_scikit_learn_estimator(unchecked, psd):
-    check(estimators().LDPSparseRegression(x_bound=3.0, y_bound=2.0, psd=psd))
+    model = estimators().LDPSparseRegression(x_bound=3.0, y_bound=2.0, psd=psd)
+    check_estimator(model, NoiseDominatesWarning)
 
 
 @pytest.mark.parametrize("mechanism", ["duchi-l2", "duchi-linf"])
 def test_rounds_are_a_scikit_learn_estimator(unchecked, mechanism):
-    check(estimators().LDPIterativeHardThresholding(x_bound=3.0, y_bound=2.0, mechanism=mechanism))
-
-
-def check(estimator):
-    checks = pytest.importorskip("sklearn.utils.estimator_checks")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoiseDominatesWarning)
-        warnings.simplefilter(
-            "ignore", category=pytest.importorskip("sklearn").exceptions.SkipTestWarning
-        )
-        checks.check_estimator(estimator)
+    options = {"x_bound": 3.0, "y_bound": 2.0, "mechanism": mechanism}
+    check_estimator(estimators().LDPIterativeHardThresholding(**options), NoiseDominatesWarning)
 
 
 def test_estimators_want_bounds(unchecked):

@@ -1,10 +1,10 @@
 """Tests, certificates and the learner: against exhaustive search, closed forms, hostile input."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
+from estimators import check_estimator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -552,12 +552,7 @@ def estimator(**options):
 
 @pytest.mark.parametrize("options", [{}, {"whiten": True}, {"noise": "agnostic"}], ids=str)
 def test_is_a_scikit_learn_estimator(unchecked, options):
-    checks = pytest.importorskip("sklearn.utils.estimator_checks")
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", category=pytest.importorskip("sklearn").exceptions.SkipTestWarning
-        )
-        checks.check_estimator(estimator(**options))
+    check_estimator(estimator(**options))
 
 
 def test_estimator_reports_what_was_found():
