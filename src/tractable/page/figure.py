@@ -233,12 +233,18 @@ def _axes(curves: Curves, frame: Frame, x: Scale, y: Scale, log_y: bool) -> list
         across = across[:: math.ceil(len(across) / 8)]
     room = int((frame.wall - frame.left) / max(1, len(across)) / WIDTH)
     for value, whole in across:
-        label = whole if len(whole) <= room else whole[: max(1, room - 1)] + "…"
         parts.append(
             f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{frame.top}" y2="{frame.floor}" '
-            f'class="grid"/><text x="{x(value):.1f}" y="{frame.floor + 16}" '
-            f'text-anchor="middle">{escape(label)}</text>'
+            f'class="grid"/>'
         )
+        # a name that is too long for its place goes on at its last blank
+        first, _, last = whole.rpartition(" ") if len(whole) > room else ("", "", whole)
+        for row, part in enumerate((first, last) if first else (last,)):
+            label = part if len(part) <= room else part[: max(1, room - 1)] + "…"
+            parts.append(
+                f'<text x="{x(value):.1f}" y="{frame.floor + 14 + 11 * row}" '
+                f'text-anchor="middle">{escape(label)}</text>'
+            )
     for value in _ticks([v for p in curves.points for v in _heights(p, log_y)], log_y, 6):
         parts.append(
             f'<line x1="{frame.left}" x2="{frame.wall}" y1="{y(value):.1f}" y2="{y(value):.1f}" '

@@ -62,7 +62,10 @@ def finding_text(rule: Criterion, axis: str, scale: str, ruling: Ruling, shown_r
     """
     arm, side = _plain(rule.of), "at most" if rule.at_least is None else "at least"
     interval = ruling.interval
-    where = "" if rule.within is None else f" on {' to '.join(_size(s) for s in rule.within)}"
+    where = ""
+    if rule.within is not None:
+        is_range = len(rule.within) == 2 and not any(isinstance(s, str) for s in rule.within)
+        where = f" on {(' to ' if is_range else ', ').join(_size(s) for s in rule.within)}"
     if interval is None or math.isnan(interval.point):
         return f"{rule} has no number ({shown_reason or 'not measured'})"
     point, bound = _short(interval.point), _short(rule.bound)
