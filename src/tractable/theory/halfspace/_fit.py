@@ -253,7 +253,8 @@ def reference(X: ArrayLike, y: ArrayLike) -> tuple[Float[np.ndarray, "two"], flo
         raise ShapeError(f"X has {rows.shape[1]} columns; wanted the 2 of a plane")
     turns = np.arctan2(rows[:, 1], rows[:, 0])
     corners = np.sort(np.concatenate((turns + np.pi / 2, turns - np.pi / 2)) % (2 * np.pi))
-    middles = (corners + np.append(corners[1:], corners[0] + 2 * np.pi)) / 2
+    nexts = np.append(corners[1:], corners[0] + 2 * np.pi)
+    middles = (corners + nexts)[nexts - corners > 1e-12] / 2  # rounding decides in narrower gaps
     W = np.stack((np.cos(middles), np.sin(middles)))
     wrong = ((rows @ W >= 0.0) != (labels[:, None] > 0.0)).mean(axis=0)
     return W[:, wrong.argmin()], float(wrong.min())
