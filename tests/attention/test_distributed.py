@@ -352,6 +352,10 @@ def test_sums_over_no_keys_merge_without_nan():
     out, lse = distributed.merge(none, none)
     assert not out.any()
     assert lse == -torch.inf
+    large = (torch.ones(3), torch.tensor(1e30))
+    out, lse = distributed.merge(large, (3 * torch.ones(3), torch.tensor(1e30)))
+    assert out.tolist() == [2.0] * 3
+    assert lse == 1e30
 
 
 def test_huge_entries_are_exact_or_refused():

@@ -348,17 +348,20 @@ def test_both_paths_count_the_same():
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", ["equal", "huge", "duplicate"])
 def test_ties_and_extremes_keep_the_earliest_and_stay_finite(backend, case):
-    query, key, value = make(whole=False)
+    query, key, value = make(whole=case == "huge")
     if case == "equal":
         query, key = torch.ones_like(query), torch.ones_like(key)
     elif case == "huge":
-        query, key = query * 1e15, key * 1e15
+        query, key = query * 2.0**50, key * 2.0**50
     else:
         key[:] = key[:, :, :1]
     out, mask = attend(query, key, value, backend=backend, return_mask=True)
     assert torch.isfinite(out).all()
     if case == "equal":
         assert torch.equal(mask.indices[0, 0, -1], torch.arange(8, dtype=torch.int32))
+    elif case == "huge":  # several keys are best together: their mean, not their sum
+        wide = (query.double(), key.double(), value.double())
+        torch.testing.assert_close(out.double(), dense(*wide, mask.to_dense()))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -123,9 +123,9 @@ def merge(
 ) -> tuple[Float[Tensor, "... e"], Float[Tensor, "..."]]:
     """Merge outputs and log-sums over two disjoint sets of keys, either of which may be empty."""
     lse = torch.logaddexp(one[1], two[1])
-    level = torch.where(lse == -torch.inf, 0.0, lse)
-    left, right = ((part[1] - level).exp()[..., None] for part in (one, two))
-    return one[0] * left + two[0] * right, lse
+    # By the difference, which large log-sums keep where their sum does not.
+    ahead = torch.where(lse == -torch.inf, 0.0, one[1] - two[1])[..., None]
+    return one[0] * ahead.sigmoid() + two[0] * (-ahead).sigmoid(), lse
 
 
 class Pull(NamedTuple):

@@ -118,8 +118,9 @@ def _attend_rows(  # noqa: PLR0917 - checkpoint hands them on by place
     scores = torch.einsum("rqd,rkd->rqk", query.to(wide), keys.to(wide)) * scale
     scores = scores.masked_fill(~allowed, -torch.inf)
     lse = scores.logsumexp(2)
-    finite = torch.where(lse == -torch.inf, 0.0, lse)
-    weights = (scores - finite[..., None]).exp()
+    # Of the scores, not by their lse, which cannot tell two large equal ones from one.
+    blank = (lse == -torch.inf)[..., None]
+    weights = scores.masked_fill(blank, 0.0).softmax(2).masked_fill(blank, 0.0)
     return torch.einsum("rqk,rkd->rqd", weights, values.to(wide)), lse
 
 
