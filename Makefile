@@ -41,6 +41,9 @@ wheels: .venv/dev.stamp
 
 .venv/dev.stamp: .venv/verify.stamp
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@# CUDA builds of torch bring their own Triton; elsewhere it interprets kernels in the tests.
+	-$(BIN)/python -c 'import triton' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --no-deps --only-binary :all: triton==3.9.0
 	@touch $@
 
 clean:

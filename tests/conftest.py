@@ -1,10 +1,15 @@
-"""Shapes in annotations are checked in tests, and in tests only."""
+"""Shapes in annotations are checked in tests only; kernels are interpreted where no GPU is."""
 
+import os
 from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+import torch
 from hypothesis import settings
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton
 
 _hook = jaxtyping.install_import_hook("tractable", "shapes.check")
 
