@@ -162,13 +162,14 @@ def test_norms_are_kept_in_expectation(scores, replace):
 )
 @example(scores=[1.0] * 5 + [2e-313] * 2, size=6)
 @example(scores=[1.0, 77.0, 2e-313], size=1)
+@example(scores=[1.0] * 13 + [134.0, 2e-313, 2e-309], size=15)
 @settings(max_examples=100)
 def test_probabilities_add_up_to_the_size(scores, size):
     scores = np.array(scores)
     q = _sample._probabilities(scores, size)
     assert ((q >= 0) & (q <= 1)).all()
     assert np.isclose(q.sum(), min(size, (scores > 0).sum()))
-    free = (q < 1) & (q > 1e-300)  # below, numbers have fewer digits
+    free = (q < 1) & (np.minimum(q, scores) > 1e-300)  # below, numbers have fewer digits
     if free.any():
         alphas = scores[free] / q[free]
         np.testing.assert_allclose(alphas, alphas[0], rtol=1e-9)
