@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from clocks import clock
 from scipy import fft, signal
 
 from tractable.algorithms.hamming import EngineConstants, HammingPlan, hamming_distances
@@ -63,12 +64,6 @@ PLAIN: dict[str, Contender] = {
     "oaconvolve": overlap_add,
     "sliced": sliced_compare,
 }
-
-
-def clock(call: Callable[[], object]) -> float:
-    start = perf_counter()
-    call()
-    return perf_counter() - start
 
 
 def compare_with_plain(name: str, text: np.ndarray, pattern: np.ndarray, rounds: int) -> None:

@@ -11,23 +11,17 @@ Run with `python benchmarks/hip.py`; about two minutes.
 
 import math
 import statistics
-import time
 from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
+from clocks import clock
 
 from tractable.attention.hip import hip_attention
 from tractable.claims.attention import hip as claim
 
 PAIRS = 7
-
-
-def clock(call):
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def race(method, rival, pairs=PAIRS):

@@ -12,11 +12,11 @@ process that stays alike for 16 tokens, queries one for 64. Prints, a row a sett
 Run with `python benchmarks/hip_cuda.py [prefill|decode|flex] [LENGTH ...]`.
 """
 
-import statistics
 import sys
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
+from cuda_race import ceilings_on_gpu, race_on_gpu
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tractable.attention.hip import block_sparse_attention, hip_attention, hip_mask
@@ -84,29 +84,6 @@ def make(length, queries):
     return make_layer(length, queries, torch.Generator("cuda").manual_seed(length))
 
 
-def clock(call):
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    call()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end)
-
-
-def race(*calls, rounds=5, repeats=1):
-    """Median milliseconds of each call, measured in turn after one call each.
-
-    Short calls are repeated back to back, as in a model, so that launches overlap with work.
-    """
-    for call in calls:
-        call()
-    taken = [
-        [clock(lambda call=call: [call() for _ in range(repeats)]) for call in calls]
-        for _ in range(rounds)
-    ]
-    return [statistics.median(times) / repeats for times in zip(*taken, strict=True)]
-
-
 def graph_of(call):
     """Capture a call, so that launches cost what they cost in a serving loop."""
     call()
@@ -115,15 +92,6 @@ def graph_of(call):
     with torch.cuda.graph(graph):
         call()
     return lambda: [graph.replay() for _ in range(10)]
-
-
-def ceilings():
-    """Bytes a second of a large copy and operations a second of a large product."""
-    source = torch.randn(2**28, device="cuda")
-    target = torch.empty_like(source)
-    square = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
-    copying, product = race(lambda: target.copy_(source), lambda: square @ square)
-    return 8 * 2**28 / copying * 1e3, 2 * 8192**3 / product * 1e3
 
 
 def prefill(length, rates, settings=None):
@@ -156,7 +124,7 @@ def prefill(length, rates, settings=None):
         def sparse(mask=mask):
             return block_sparse_attention(query, key, value, mask, 1.0)
 
-        ours, cudnn, trees, passes = race(
+        ours, cudnn, trees, passes = race_on_gpu(
             whole,
             lambda: dense(SDPBackend.CUDNN_ATTENTION),
             tree,
@@ -198,7 +166,7 @@ def decode(length, rates, settings=None):
     rivals = {}
     for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
         call = graph_of(lambda backend=backend: attend_dense(backend))
-        rivals[backend.name] = race(call, rounds=7)[0] / 10
+        rivals[backend.name] = race_on_gpu(call, rounds=7)[0] / 10
     name = min(rivals, key=rivals.get)
     dense = graph_of(lambda: attend_dense(getattr(SDPBackend, name)))
     floor = 4 * length * KEY_HEADS * WIDTH / rates[0] * 1e3
@@ -215,7 +183,7 @@ def decode(length, rates, settings=None):
         kept, best = best_mass(layer, mask, nominal)
         tree = graph_of(lambda options=options: hip_mask(query, key, **options))
         sparse = graph_of(lambda mask=mask: block_sparse_attention(query, key, value, mask, 1.0))
-        theirs, trees, passes = (t / 10 for t in race(dense, tree, sparse, rounds=11))
+        theirs, trees, passes = (t / 10 for t in race_on_gpu(dense, tree, sparse, rounds=11))
         ours = passes + trees / 8
         bytes_moved = 4 * HEADS * (options["budget"] + WINDOW + SINK) * WIDTH
         words = " ".join(f"{k}={v}" for k, v in options.items() if k not in FIXED)
@@ -241,7 +209,7 @@ def flex(length=2**15):
     def other():
         return compiled(query, key, value, block_mask=block_mask, scale=1.0, enable_gqa=True)
 
-    ours, theirs = race(
+    ours, theirs = race_on_gpu(
         lambda: block_sparse_attention(query, key, value, mask, 1.0), other, rounds=3
     )
     gap = (other().float() - block_sparse_attention(query, key, value, mask, 1.0).float()).norm()
@@ -254,7 +222,7 @@ def flex(length=2**15):
 def main():
     what, lengths = sys.argv[1:2] or ["all"], [int(word) for word in sys.argv[2:]]
     torch.backends.cuda.matmul.allow_tf32 = True
-    rates = ceilings()
+    rates = ceilings_on_gpu(torch.bfloat16)
     print(
         f"{torch.cuda.get_device_name()}: copy {rates[0] / 1e12:.2f} TB/s, product "
         f"{rates[1] / 1e12:.0f} TFLOP/s"

@@ -12,8 +12,9 @@ import sys
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
+from cuda_race import race_on_gpu
 from decoder import LARGE, SMOL, Decoder
-from hip_cuda import DECODE, FEW, graph_of, race
+from hip_cuda import DECODE, FEW, graph_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tractable.attention.hip import block_sparse_attention, hip_attention, hip_mask
@@ -48,7 +49,7 @@ def prefill(model, length, budget):
     def read(attend):
         return model.logits(model(tokens, attend)[:, -1]).argmax(-1)
 
-    theirs, ours = race(lambda: read(dense), lambda: read(hip), rounds=2)
+    theirs, ours = race_on_gpu(lambda: read(dense), lambda: read(hip), rounds=2)
     print(
         f"prefill {length} tokens, budget {budget}: dense {length / theirs * 1e3:,.0f} tokens/s, "
         f"HiP {length / ours * 1e3:,.0f} tokens/s, {theirs / ours:.2f}x",
@@ -87,7 +88,7 @@ def decode(model, length, options):
         return graph_of(lambda: model.logits(model(token, attend, length - 1)[:, -1]).argmax(-1))
 
     fresh = step(refresh)
-    taken = [t / 10 for t in race(step(dense), fresh, step(reuse), rounds=5)]
+    taken = [t / 10 for t in race_on_gpu(step(dense), fresh, step(reuse), rounds=5)]
     ours = (taken[1] + (REFRESH - 1) * taken[2]) / REFRESH
     print(
         f"decode at {length} tokens, {options}: dense {1e3 / taken[0]:.1f} tokens/s, HiP "

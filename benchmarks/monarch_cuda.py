@@ -12,10 +12,10 @@ over the measured rate of a matrix product), and relative errors against 64 bits
 Run with `python benchmarks/monarch_cuda.py [LENGTH ...]`.
 """
 
-import statistics
 import sys
 
 import torch
+from cuda_race import ceilings_on_gpu, race_on_gpu
 
 import tractable
 from tractable.nn.monarch import long_conv
@@ -30,39 +30,6 @@ def make(length, dtype=torch.float32):
     k = torch.randn(CHANNELS, length, device="cuda", generator=generator)
     k *= torch.exp(-4.0 * torch.arange(length, device="cuda") / length) / length**0.5
     return u.to(dtype), k.to(dtype)
-
-
-def clock(call):
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    call()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end)
-
-
-def race(*calls, rounds=9, repeats=5):
-    """Median milliseconds of each call, measured in turn after two calls each.
-
-    Calls are repeated back to back, as in a model, so that launches overlap with work.
-    """
-    for call in calls:
-        call()
-        call()
-    taken = [
-        [clock(lambda call=call: [call() for _ in range(repeats)]) for call in calls]
-        for _ in range(rounds)
-    ]
-    return [statistics.median(times) / repeats for times in zip(*taken, strict=True)]
-
-
-def ceilings():
-    """Bytes a second of a large copy and operations a second of a large product."""
-    source = torch.randn(2**28, device="cuda")
-    target = torch.empty_like(source)
-    square = torch.randn(8192, 8192, device="cuda", dtype=torch.float16)
-    copying, product = race(lambda: target.copy_(source), lambda: square @ square)
-    return 8 * 2**28 / copying * 1e3, 2 * 8192**3 / product * 1e3
 
 
 def both_ways(u, k, **options):
@@ -100,9 +67,11 @@ def measure(length, rates):
             long_conv(u[:1, :1], k[:1], backend="triton")
         for operands in ("float16", "bfloat16"):
             options = {"backend": "triton", "operands": operands}
-            theirs, ours = race(
+            theirs, ours = race_on_gpu(
                 lambda u=u, k=k: long_conv(u, k, backend="fft"),
                 lambda u=u, k=k, options=options: long_conv(u, k, **options),
+                rounds=9,
+                repeats=5,
             )
             moved = 2 * u.nbytes + k.nbytes
             floors = moved / rates[0] * 1e3, BATCH * CHANNELS * cost["flops"] / rates[1] * 1e3
@@ -112,7 +81,7 @@ def measure(length, rates):
                 f"{floors[1]:.3f} ms"
             )
             if length <= 2**16:
-                theirs, ours = race(
+                theirs, ours = race_on_gpu(
                     both_ways(u, k, backend="fft"), both_ways(u, k, **options), rounds=5, repeats=2
                 )
                 line += (
@@ -124,7 +93,7 @@ def measure(length, rates):
 
 
 def main():
-    rates = ceilings()
+    rates = ceilings_on_gpu(torch.float16)
     print(
         f"{torch.cuda.get_device_name()}: copy {rates[0] / 1e12:.2f} TB/s, product "
         f"{rates[1] / 1e12:.0f} TFLOP/s"

@@ -9,19 +9,13 @@ import math
 import statistics
 import sys
 from collections.abc import Callable
-from time import perf_counter
 
 import numpy as np
+from clocks import clock
 
 from tractable.algorithms.sparse_wht import fwht, sparse_wht
 
 TERMS = 100
-
-
-def clock(call: Callable[[], object]) -> float:
-    start = perf_counter()
-    call()
-    return perf_counter() - start
 
 
 def rivals() -> dict[str, Callable[[np.ndarray], object]]:

@@ -8,10 +8,10 @@ import importlib
 import importlib.util
 import statistics
 import sys
-from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
+from clocks import clock
 
 from tractable.algorithms.submodular import (
     DynamicSubmodularMaximizer,
@@ -20,12 +20,6 @@ from tractable.algorithms.submodular import (
     lazy_greedy,
 )
 from tractable.claims.algorithms.submodular import Stream, clusters, make_oracle, power_law
-
-
-def clock(call: Callable[[], object]) -> float:
-    start = perf_counter()
-    call()
-    return perf_counter() - start
 
 
 def feed(stream: Stream, *, sieve: bool = False) -> tuple[float, float, list[float]]:
