@@ -10,7 +10,7 @@ import torch
 import tractable
 from tractable._core import DataError, RangeError, ShapeError
 from tractable.attention import hip
-from tractable.attention.hip import _hf, _quality
+from tractable.attention.hip import _decode, _hf, _quality
 from tractable.claims.attention import _hip_model as exam
 
 transformers = pytest.importorskip("transformers")
@@ -98,6 +98,24 @@ def test_decoding_and_prefill_in_chunks_equal_one_prefill(tiny):
         )
         pieces.append(out.logits)
     torch.testing.assert_close(torch.cat(pieces, 1), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_masks_never_serve_another_prompt_however_alike(tiny, monkeypatch):
+    monkeypatch.setattr(_decode, "_trace", lambda key, length: key.new_zeros(1, key.shape[1]))
+    options = {"dense_layers": (), "refresh_every": 100, **SMALL}
+
+    def step(tokens):
+        before = run(tiny, tokens[:, :-1], NAMED, use_cache=True).past_key_values
+        return run(tiny, tokens[:, -1:], NAMED, past_key_values=before, use_cache=True).logits
+
+    tokens = tokens_of(1, 202)
+    other = tokens.clone()
+    other[:, 20:90] = other[:, 20:90].flip(1)
+    hip.register(NAMED, **options)
+    step(tokens[:, :-1])
+    got = step(other)
+    hip.register(NAMED, **options)
+    assert torch.equal(got, step(other))
 
 
 def test_what_it_does_not_do_is_refused(tiny):

@@ -31,7 +31,8 @@ class HipDecodeState:
 
     A layer's mask is made anew every `refresh_every` steps, and at once when the keys are not
     those of the last step with one more: another length, batch or head count, or another first,
-    middle or last key, which tells a changed prompt. In between, local keys grow by the new ones.
+    middle or last key. In between, local keys grow by the new ones. Three keys tell most changed
+    prompts, not all: call `reset` before another prompt, as the plug-in for transformers does.
 
     Args:
         refresh_every: steps that a mask serves; 1 makes one each step.

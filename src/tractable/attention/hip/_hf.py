@@ -54,7 +54,7 @@ def register(
     forward = _Forward(frozenset(dense_layers), refresh_every, backend, options)
     mappings: Any = transformers  # its register is not typed
     mappings.AttentionInterface.register(name, forward)
-    mappings.AttentionMaskInterface.register(name, find_first_keys)
+    mappings.AttentionMaskInterface.register(name, forward.find_first_keys)
 
 
 class _Forward:
@@ -103,6 +103,52 @@ class _Forward:
         return out.transpose(1, 2).contiguous(), None
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not type it
+    def find_first_keys(  # noqa: PLR0917 - transformers calls it so
+        self,
+        batch_size: int,
+        q_length: int,
+        kv_length: int,
+        q_offset: int | Tensor = 0,
+        kv_offset: int = 0,
+        mask_function: Any = None,
+        attention_mask: Tensor | None = None,
+        device: torch.device | str = "cpu",
+        **others: Any,
+    ) -> Int[Tensor, "B 1 1 used"] | None:
+        """Turn a padding mask into the position of each row's first real key.
+
+        Transformers calls it once a pass through a model, so it also tells where a text begins:
+        several tokens at once end the masks of all decoding steps before.
+
+        Returns:
+            None where all keys are in use and real. Else the positions, repeated once for each key
+            in use, so that the shape tells their number without asking the device. It has four axes
+            because transformers hands such a mask on as it is.
+        """
+        from transformers.masking_utils import causal_mask_function
+
+        if q_length > 1:
+            self._states.clear()
+        if mask_function not in (None, causal_mask_function):
+            raise DataError(
+                "the model asks for a mask that is not plainly causal (packed sequences, sliding "
+                "windows or blocks), which HiP attention does not do"
+            )
+        used = int(q_offset) + q_length - kv_offset
+        first_key = torch.zeros(batch_size, dtype=torch.int64, device=device)
+        if attention_mask is not None:
+            real = attention_mask[:, :used].bool()
+            if bool((real[:, :-1] & ~real[:, 1:]).any()) or not bool(real[:, -1].all()):
+                raise DataError(
+                    "attention_mask has padding inside or on the right; wanted it on the left only "
+                    "(tokenizer.padding_side = 'left')"
+                )
+            first_key = real.int().argmax(1)
+        if used == kv_length and not bool(first_key.any()):
+            return None
+        return first_key[:, None, None, None].expand(-1, 1, 1, used)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not type it
     def _decode(  # noqa: PLR0917 - compiled code calls it so
         self,
         module: torch.nn.Module,
@@ -149,44 +195,3 @@ def _check_call(
             "padding on the left"
         )
     return mask[:, 0, 0, 0], mask.shape[3]
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch does not type it
-def find_first_keys(  # noqa: PLR0917 - transformers calls it so
-    batch_size: int,
-    q_length: int,
-    kv_length: int,
-    q_offset: int | Tensor = 0,
-    kv_offset: int = 0,
-    mask_function: Any = None,
-    attention_mask: Tensor | None = None,
-    device: torch.device | str = "cpu",
-    **others: Any,
-) -> Int[Tensor, "B 1 1 used"] | None:
-    """Turn a padding mask into the position of each row's first real key.
-
-    Returns:
-        None where all keys are in use and real. Else the positions, repeated once for each key
-        in use, so that the shape tells their number without asking the device. It has four axes
-        because transformers hands such a mask on as it is.
-    """
-    from transformers.masking_utils import causal_mask_function
-
-    if mask_function not in (None, causal_mask_function):
-        raise DataError(
-            "the model asks for a mask that is not plainly causal (packed sequences, sliding "
-            "windows or blocks), which HiP attention does not do"
-        )
-    used = int(q_offset) + q_length - kv_offset
-    first_key = torch.zeros(batch_size, dtype=torch.int64, device=device)
-    if attention_mask is not None:
-        real = attention_mask[:, :used].bool()
-        if bool((real[:, :-1] & ~real[:, 1:]).any()) or not bool(real[:, -1].all()):
-            raise DataError(
-                "attention_mask has padding inside or on the right; wanted it on the left only "
-                "(tokenizer.padding_side = 'left')"
-            )
-        first_key = real.int().argmax(1)
-    if used == kv_length and not bool(first_key.any()):
-        return None
-    return first_key[:, None, None, None].expand(-1, 1, 1, used)
