@@ -164,3 +164,30 @@ def test_strided_tensors_and_other_value_widths_agree():
         assert torch.equal(
             hip.hip_attention(*map(change, (query, key, value)), **options), expected
         )
+
+
+def test_decoding_and_prefill_in_chunks_agree():
+    query, key, value = make(6, 126)
+    options = {**SMALL, "refresh_every": 3}
+    states = [hip.HipDecodeState(backend=backend, **options) for backend in ("triton", "torch")]
+    for row in range(6):
+        end = 121 + row
+        tensors = (query[:, :, row : row + 1], key[:, :, :end], value[:, :, :end])
+        out, expected = (state.step(0, *tensors) for state in states)
+        close(out, expected)
+    options = {**SMALL, "block_q": 3, "enable_gqa": True}
+    whole = hip.hip_attention(query, key, value, backend="torch", **options)
+    for begin, end in ((0, 3), (3, 6)):
+        tensors = (query[:, :, begin:end], key[:, :, : 120 + end], value[:, :, : 120 + end])
+        part = hip.hip_attention(*tensors, backend="triton", **options)
+        close(part, whole[:, :, begin:end])
+
+
+def test_operators_pass_torchs_own_checks():
+    query, key, value = make(5, 60)
+    mask = hip.hip_mask(query, key, enable_gqa=True, **SMALL)
+    chosen = (mask.indices, mask.counts, mask.local_start, mask.first_key)
+    leaves = [tensor.requires_grad_() for tensor in (query, key, value)]
+    torch.library.opcheck(
+        torch.ops.tractable.hip_attend.default, (*leaves, None, *chosen, 16, 2, 3, True, 0.125)
+    )
