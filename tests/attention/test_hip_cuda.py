@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
+from trees import close, expect_one_tree
 
-import tractable
 from tractable._core import DataError, RangeError
 from tractable.attention import hip
 
@@ -18,7 +18,6 @@ pytestmark = [
 
 SMALL = {"budget": 16, "block_q": 8, "num_sink": 3, "window": 5, "dense_queries": 0}
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
-TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 3e-3, torch.float32: 2e-5}
 
 
 def make(
@@ -52,11 +51,6 @@ def dense(query, key, value, allowed, scale=None):
         query.double(), key.double(), value.double(), attn_mask=allowed | ~reads, scale=scale
     )
     return out * reads
-
-
-def close(got, wanted, dtype=torch.float32):
-    tolerance = TOLERANCE[dtype]
-    torch.testing.assert_close(got.double(), wanted.double(), atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -119,35 +113,15 @@ def test_the_tree_chooses_what_the_torch_tree_chooses(dtype, options, first):
     first_key = None if first is None else torch.tensor(first, device="cuda")
     for length in (1, 700):
         query, key, _ = make(length, 1501, whole=True, dtype=dtype)
-        masks = []
-        for backend in ("triton", "torch"):
-            with tractable.count() as cost:
-                mask = hip.hip_mask(
-                    query,
-                    key,
-                    enable_gqa=True,
-                    first_key=first_key,
-                    backend=backend,
-                    generator=torch.Generator().manual_seed(3),
-                    **{**SMALL, **options},
-                )
-            masks.append((mask, cost["key reads"]))
-        (one, reads), (two, other) = masks
-        assert torch.equal(one.indices, two.indices)
-        assert torch.equal(one.counts, two.counts)
-        assert reads == other
+        expect_one_tree(query, key, first_key=first_key, **{**SMALL, **options})
 
 
 def test_the_tree_without_causality_and_in_slabs_agrees(monkeypatch):
     from tractable.attention.hip import _triton_tree
 
     query, key, _ = make(700, 900, whole=True)
-    options = {**SMALL, "enable_gqa": True, "is_causal": False}
-    wanted = hip.hip_mask(query, key, backend="torch", **options)
     monkeypatch.setattr(_triton_tree, "ENTRIES", 8 * 100)
-    mask = hip.hip_mask(query, key, backend="triton", **options)
-    assert torch.equal(mask.indices, wanted.indices)
-    assert torch.equal(mask.counts, wanted.counts)
+    expect_one_tree(query, key, is_causal=False, **SMALL)
 
 
 @pytest.mark.parametrize("is_causal", [True, False])

@@ -3,13 +3,12 @@
 import interpreted
 import pytest
 import torch
+from trees import close, expect_one_tree
 
-import tractable
 from tractable.attention import hip
 from tractable.attention.hip import _paged, _passes, _paths, _triton_tree
 
 SMALL = {"budget": 8, "block_q": 16, "num_sink": 3, "window": 5, "dense_queries": 0}
-TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 3e-3, torch.float32: 2e-5}
 
 pytestmark = interpreted.mark
 
@@ -32,11 +31,6 @@ def make(length=20, total=120, *, key_heads=1, batch=1, width=64, seed=0, dtype=
     return [torch.randint(-3, 4, s, generator=generator).to(dtype) for s in shapes]
 
 
-def close(got, wanted, dtype=torch.float32):
-    tolerance = TOLERANCE[dtype]
-    torch.testing.assert_close(got.double(), wanted.double(), atol=tolerance, rtol=tolerance)
-
-
 @pytest.mark.parametrize(
     ("options", "dtype"),
     [
@@ -54,33 +48,13 @@ def close(got, wanted, dtype=torch.float32):
 @pytest.mark.parametrize("length", [1, 20])
 def test_the_tree_chooses_what_the_torch_tree_chooses(options, dtype, length):
     query, key, _ = make(length, 150, batch=2, dtype=dtype)
-    masks = []
-    for backend in ("triton", "torch"):
-        with tractable.count() as cost:
-            mask = hip.hip_mask(
-                query,
-                key,
-                enable_gqa=True,
-                first_key=torch.tensor([0, 40]),
-                backend=backend,
-                generator=torch.Generator().manual_seed(3),
-                **{**SMALL, **options},
-            )
-        masks.append((mask, cost["key reads"]))
-    (one, reads), (two, other) = masks
-    assert torch.equal(one.indices, two.indices)
-    assert torch.equal(one.counts, two.counts)
-    assert reads == other
+    expect_one_tree(query, key, first_key=torch.tensor([0, 40]), **{**SMALL, **options})
 
 
 def test_the_tree_without_causality_and_in_slabs_agrees(monkeypatch):
     query, key, _ = make(40)
-    options = {**SMALL, "enable_gqa": True, "is_causal": False}
-    wanted = hip.hip_mask(query, key, backend="torch", **options)
     monkeypatch.setattr(_triton_tree, "ENTRIES", 8 * 4)
-    mask = hip.hip_mask(query, key, backend="triton", **options)
-    assert torch.equal(mask.indices, wanted.indices)
-    assert torch.equal(mask.counts, wanted.counts)
+    expect_one_tree(query, key, is_causal=False, **SMALL)
 
 
 @pytest.mark.parametrize("dtype", interpreted.DTYPES)

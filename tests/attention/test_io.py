@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 import tractable
 from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.attention import io
-from tractable.attention.io import (
-    _counts,
-    _schedules,
-)
+from tractable.attention.io import _counts, _schedules
 
 
 def make(n, d, seed=0, dtype=np.float64):

@@ -13,10 +13,7 @@ from hypothesis import strategies as st
 import tractable
 from tractable._core import DataError, DTypeError, RangeError, ShapeError
 from tractable.attention import tensor
-from tractable.attention.tensor import (
-    _exact,
-    _polynomial,
-)
+from tractable.attention.tensor import _exact, _polynomial
 
 
 def make(length=9, lengths=(7, 11), *, batch=(2, 1), width=3, out=4, bound=1.0, seed=0, dtype=None):
